@@ -1,0 +1,152 @@
+/** Runs the rows: the fronts of a row side by side, measured in turns, so that what else the machine does meets them all. */
+import { join } from 'node:path'
+import { runStarted, start } from '../test/support/processes.ts'
+import { parseSample } from './load/job.ts'
+import type { Job, MetricName, Sample, Target } from './load/job.ts'
+import type { BenchOptions } from './options.ts'
+import { authorizationOf } from './peers.ts'
+import type { Front, Peer, Stage } from './peers.ts'
+import type { MakeJob, Row } from './rows.ts'
+import { median } from './statistics.ts'
+
+export type PeerResult = { readonly peer: string; readonly note: string } & (
+  | { readonly kind: 'not installed' }
+  | { readonly kind: 'failed'; readonly reason: string }
+  | {
+      readonly kind: 'measured'
+      readonly version: string
+      readonly medians: Sample
+      /** Of the medians to the baseline's; empty where the baseline was not measured. */
+      readonly ratios: Sample
+      /** One each round. */
+      readonly samples: readonly Sample[]
+    }
+)
+
+export type RowResult = { readonly row: Row; readonly peers: readonly PeerResult[] }
+
+export type SuiteDependencies = {
+  readonly stage: Stage
+  readonly report: (line: string) => void
+  /** Remembers what must end even when the run is broken off. */
+  readonly onEnd: (end: () => Promise<void>) => void
+  /** Breaks the run off. */
+  readonly signal: AbortSignal
+}
+
+/**
+ * Runs every row of the options. A front that fails is out of its row and says why; the others go on.
+ *
+ * @throws the signal's reason
+ */
+export async function runSuite(options: BenchOptions, dependencies: SuiteDependencies): Promise<readonly RowResult[]> {
+  const results: RowResult[] = []
+  for (const row of options.rows) results.push(await runRow(row, options, dependencies))
+  return results
+}
+
+/** A front in its row, and what became of it so far. */
+type Contender = {
+  readonly peer: Peer
+  readonly version: string | undefined
+  readonly samples: Sample[]
+  running: { readonly front: Front; readonly target: Target } | undefined
+  failure: string | undefined
+}
+
+async function runRow(row: Row, options: BenchOptions, dependencies: SuiteDependencies): Promise<RowResult> {
+  const { stage, report, onEnd, signal } = dependencies
+  const contenders = await Promise.all(options.peers.map(enter))
+  const turn = async (contender: Contender, what: string, act: () => Promise<string>): Promise<void> => {
+    signal.throwIfAborted()
+    if (contender.version === undefined || contender.failure !== undefined) return
+    const title = `${row.name} ${contender.peer.name} ${what}`
+    try {
+      report(`${title}: ${await act()}`)
+    } catch (error) {
+      signal.throwIfAborted()
+      contender.failure = error instanceof Error ? error.message : String(error)
+      report(`${title} FAILED: ${contender.failure}`)
+    }
+  }
+  const ask = async ({ running }: Contender, makeJob: MakeJob): Promise<Sample> => {
+    if (running === undefined) throw new Error('the front does not run')
+    return load(makeJob(stage.upstream, running.target, options.extent), signal)
+  }
+
+  for (const contender of contenders) {
+    await turn(contender, 'warm-up', async () => {
+      const front = await contender.peer.start(stage)
+      onEnd(front.stop)
+      const { port, pid } = front
+      contender.running = { front, target: { port, pid, ca: stage.ca, authorization: authorizationOf(stage) } }
+      await ask(contender, row.warmUp)
+      return `started ${contender.version ?? ''}, body right`
+    })
+  }
+  for (let round = 0; round < options.rounds; round += 1) {
+    const first = round % contenders.length
+    for (const contender of [...contenders.slice(first), ...contenders.slice(0, first)]) {
+      await turn(contender, `${round + 1}/${options.rounds}`, async () => {
+        const sample = await ask(contender, row.job)
+        contender.samples.push(sample)
+        return row.columns
+          .map(({ metric, title, digits }) => `${sample[metric]?.toFixed(digits) ?? '-'} ${title}`)
+          .join(', ')
+      })
+    }
+  }
+  await Promise.all(contenders.flatMap(({ running }) => (running === undefined ? [] : [running.front.stop()])))
+  return { row, peers: resultsOf(row, contenders, options.baseline) }
+}
+
+async function enter(peer: Peer): Promise<Contender> {
+  return { peer, version: await peer.find(), samples: [], running: undefined, failure: undefined }
+}
+
+/** One job in a load generator of its own. */
+async function load(job: Job, signal: AbortSignal): Promise<Sample> {
+  const megabytes = job.kind === 'requests' ? 0 : job.bytes / 1e6
+  const generator = start(process.execPath, [join(import.meta.dirname, 'load.ts')])
+  const breakOff = (): void => {
+    generator.kill('SIGKILL')
+  }
+  signal.addEventListener('abort', breakOff)
+  // A front that moves less than 5 MB/s stands still.
+  const timeoutMs = 60_000 + megabytes * 200
+  const { code, stdout, stderr } = await runStarted(generator, { input: JSON.stringify(job), timeoutMs }).finally(
+    () => {
+      signal.removeEventListener('abort', breakOff)
+    },
+  )
+  if (code !== 0) throw new Error(stderr.trim() === '' ? `the load generator ended with code ${code}` : stderr.trim())
+  return parseSample(stdout)
+}
+
+function resultsOf({ columns }: Row, contenders: readonly Contender[], baseline: string): readonly PeerResult[] {
+  const metrics = columns.map(({ metric }) => metric)
+  const reference = contenders.find(({ peer }) => peer.name === baseline)
+  const referenceMedians = reference?.failure === undefined ? mediansOf(metrics, reference?.samples ?? []) : {}
+  return contenders.map(({ peer: { name: peer, note }, version, samples, failure }) => {
+    if (version === undefined) return { peer, note, kind: 'not installed' }
+    if (failure !== undefined) return { peer, note, kind: 'failed', reason: failure }
+    const medians = mediansOf(metrics, samples)
+    return { peer, note, kind: 'measured', version, medians, ratios: ratiosOf(medians, referenceMedians), samples }
+  })
+}
+
+function mediansOf(metrics: readonly MetricName[], samples: readonly Sample[]): Sample {
+  if (samples.length === 0) return {}
+  const values = (metric: MetricName) => samples.map((sample) => sample[metric] ?? Number.NaN)
+  return Object.fromEntries(metrics.map((metric) => [metric, median(values(metric))]))
+}
+
+/** Without those whose baseline is zero: a body so small that no tick of the clock fell on it. */
+function ratiosOf(medians: Sample, reference: Sample): Sample {
+  const entries = Object.entries(reference) as readonly (readonly [MetricName, number])[]
+  return Object.fromEntries(
+    entries
+      .filter(([, value]) => value > 0)
+      .map(([metric, value]) => [metric, (medians[metric] ?? Number.NaN) / value]),
+  )
+}

@@ -1,0 +1,68 @@
+import type { AuthenticationMethod, Principal } from '../registry/principal.ts'
+import type { BasicCredentials } from './credentials.ts'
+
+/** Somebody with a name; the only thing an authenticator can vouch for. */
+export type UserPrincipal = Extract<Principal, { readonly kind: 'user' }>
+
+/** One login under way. */
+export type LoginAttempt = {
+  /** Both parts are not empty. */
+  readonly credentials: BasicCredentials
+  /**
+   * Takes one of the bounded places for logins that cannot be answered at once; further calls do nothing. An
+   * authenticator calls it before it waits for anything, and not when it answers from memory, so that a flood of bad
+   * logins leaves the good ones that are remembered alone.
+   *
+   * @throws {RegistryError} `loginsOverloaded` when every place is taken
+   */
+  readonly takePlace: () => void
+}
+
+/**
+ * What an authenticator says of a login. A name belongs to the first one that knows it: `refused` ends the login,
+ * `notMine` and `unavailable` go on to the next authenticator, and with an `unavailable` among them nobody is refused.
+ */
+export type Answer =
+  | { readonly kind: 'authenticated'; readonly principal: UserPrincipal }
+  | { readonly kind: 'notMine' }
+  | { readonly kind: 'refused' }
+  | { readonly kind: 'unavailable'; readonly cause: unknown }
+
+/** A backend that knows names and their passwords. */
+export interface Authenticator {
+  /** Name of its Passport strategy; unique among the authenticators. */
+  readonly strategy: string
+  readonly backend: AuthenticationMethod
+  /**
+   * Whose password this is. What it throws counts as `unavailable`, except a `RegistryError`, which ends the login.
+   */
+  check(attempt: LoginAttempt): Promise<Answer>
+  /**
+   * Does for a name that nobody knows what {@link Authenticator.check} does for a known name with a wrong password:
+   * the same work in the same queue, so that neither time nor overload tells the two apart.
+   */
+  checkUnknown(attempt: LoginAttempt): Promise<void>
+  /** What a check of the costliest password takes here, with headroom, in milliseconds. */
+  slowestCheckMs(): number
+}
+
+/** How a login ended. `unknown`: no backend knows the name. `malformed`: the header could not be read as a login. */
+export type LoginOutcome = 'authenticated' | 'refused' | 'unknown' | 'malformed' | 'unavailable' | 'overloaded'
+
+/** Who answered a question for a credential: memory (`hit`, `negative-hit`), a check under way (`joined`), or a new one. */
+export type CacheResult = 'hit' | 'miss' | 'negative-hit' | 'joined'
+
+/** What this stage tells about itself. Values of closed sets and numbers only: fit for metric labels. */
+export type AuthenticationEvents = {
+  /** Once for every request that brought credentials. `durationMs` includes the floor of a failed login. */
+  loginChecked(login: {
+    readonly backend: AuthenticationMethod | 'none'
+    readonly outcome: LoginOutcome
+    readonly durationMs: number
+  }): void
+  credentialCacheAsked(result: CacheResult): void
+  /** One turn of hashing ended: a check of a password, after a mismatch with the padding that makes all refusals alike. */
+  passwordHashed(check: { readonly queuedMs: number; readonly durationMs: number }): void
+  /** A bcrypt check was turned away because the queue was full, or because its turn did not come in time. */
+  hashTurnedAway(reason: 'queueFull' | 'queueWait'): void
+}

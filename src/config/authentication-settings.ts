@@ -1,0 +1,46 @@
+/** The settings of who is calling. */
+import { z } from 'zod'
+import { feature, key, milliseconds } from './values.ts'
+import type { PathSchema } from './values.ts'
+
+export function authenticationSection(path: PathSchema) {
+  return key(
+    z
+      .strictObject({
+        htpasswd: feature(
+          'Users in a file of Apache’s `htpasswd` format, bcrypt only.',
+          false,
+          'Whether these users can log in.',
+          {
+            file: key(
+              path.prefault('htpasswd'),
+              'The file, one `name:hash` per line; `wharfgate hash-password` makes a line.',
+              { kind: 'path' },
+            ),
+          },
+        ),
+        credentialCacheTtlSeconds: key(
+          z.int().min(0).max(300).default(60),
+          'How long a login that succeeded is remembered (in memory, keyed), so that not every request costs a hash; 0 is never.',
+          { unit: 's' },
+        ),
+        failureFloorMs: key(
+          z.int().min(0).max(10_000).default(500),
+          'Every failed login takes at least this long, so that its duration tells nothing about the user.',
+          { unit: 'ms' },
+        ),
+        maxConcurrentHashes: key(z.int().min(1).max(1_024).optional(), 'Passwords that are hashed at one time.', {
+          unset: 'one less than the processors, at least 1',
+        }),
+        maxQueuedHashes: key(
+          z.int().min(0).max(100_000).default(64),
+          'Logins that may wait for their turn; further ones get 503 and are asked to try again.',
+        ),
+        maxQueueWaitMs: key(milliseconds.default(2_000), 'How long a login may wait for its turn before it gets 503.', {
+          unit: 'ms',
+        }),
+      })
+      .prefault({}),
+    'Who is calling. At least one way to log in must be enabled.',
+  )
+}

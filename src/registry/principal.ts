@@ -1,0 +1,16 @@
+/** How a user proved who they are; a closed set, used by policy conditions, audit and metrics. */
+export type AuthenticationMethod = 'htpasswd'
+
+/**
+ * Who is calling. `name` is canonical: the same string for policy, limits, audit and caches.
+ */
+export type Principal =
+  | {
+      readonly kind: 'user'
+      readonly name: string
+      readonly groups: readonly string[]
+      readonly method: AuthenticationMethod
+    }
+  | { readonly kind: 'anonymous' }
+
+export const anonymous: Principal = { kind: 'anonymous' }

@@ -1,0 +1,72 @@
+import { mkdir, unlink } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import { connect } from 'node:net'
+import { dirname } from 'node:path'
+import type { ReloadOutcome } from './reloading.ts'
+
+/** What can be asked over the socket; everything that changes state or shows one user's data belongs here. */
+export type AdminCommands = { readonly reload: () => Promise<readonly ReloadOutcome[]> }
+
+export type AdminSocket = { close(): Promise<void> }
+
+/**
+ * Listens on a Unix socket that only the owner of the process may open (mode 0600): `POST /reload` answers with the
+ * outcomes as JSON. A socket that a killed process left behind is replaced; one that answers is somebody else's.
+ *
+ * @throws Error of the system when the socket cannot be made
+ */
+export async function openAdminSocket(path: string, commands: AdminCommands): Promise<AdminSocket> {
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+  if (await isAnswered(path)) throw new Error(`${path} belongs to another running gateway`)
+  await unlink(path).catch(() => undefined)
+  const server = createServer((req, res) => void answer(req, res, commands))
+  await listenPrivately(server, path)
+  return {
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => {
+          resolve()
+        })
+        server.closeAllConnections()
+      }),
+  }
+}
+
+/** The file is made with its final mode, by the mask of the process: there is no moment at which others could connect. */
+function listenPrivately(server: Server, path: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    const mask = process.umask(0o177)
+    server.listen(path, () => {
+      server.off('error', reject)
+      resolve()
+    })
+    process.umask(mask)
+  })
+}
+
+function isAnswered(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path)
+    socket.once('connect', () => {
+      socket.destroy()
+      resolve(true)
+    })
+    socket.once('error', () => {
+      resolve(false)
+    })
+  })
+}
+
+async function answer(req: IncomingMessage, res: ServerResponse, commands: AdminCommands): Promise<void> {
+  req.resume()
+  if (req.url !== '/reload') send(res, 404, { error: 'there is only /reload' })
+  else if (req.method !== 'POST') send(res.setHeader('allow', 'POST'), 405, { error: 'reload is a POST' })
+  else send(res, 200, { outcomes: await commands.reload() })
+}
+
+function send(res: ServerResponse, status: number, value: unknown): void {
+  const body = `${JSON.stringify(value)}\n`
+  res.writeHead(status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }).end(body)
+}

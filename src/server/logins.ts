@@ -1,0 +1,99 @@
+import { randomBytes } from 'node:crypto'
+import { availableParallelism } from 'node:os'
+import { createAuthentication } from '../authentication/authentication.ts'
+import type { Authentication } from '../authentication/authentication.ts'
+import type { UserPrincipal } from '../authentication/authenticator.ts'
+import { basicChallenges } from '../authentication/challenge.ts'
+import { monotonicClock } from '../authentication/clock.ts'
+import { createHtpasswd } from '../authentication/htpasswd-authenticator.ts'
+import type { HtpasswdAuthenticator } from '../authentication/htpasswd-authenticator.ts'
+import { readHtpasswd } from '../authentication/htpasswd.ts'
+import type { HtpasswdTable } from '../authentication/htpasswd.ts'
+import { createPasswordHashing, hashingConcurrency, nativeBcrypt } from '../authentication/password-hashing.ts'
+import { createVerifiedCredentials } from '../authentication/verified-credentials.ts'
+import type { Config } from '../config/schema.ts'
+import type { Events } from '../telemetry/events.ts'
+
+/** A wrong password that is sent again and again within this time is hashed once. */
+const negativeTtlMs = 10_000
+const rememberedCredentials = 10_000
+
+/** libuv's own default, where `UV_THREADPOOL_SIZE` does not say otherwise. */
+const defaultThreadPoolSize = 4
+
+export type Logins = {
+  readonly authentication: Authentication
+  /**
+   * Puts the users of a file in the place of those before.
+   *
+   * @throws HtpasswdError when it cannot be read or nobody in it could log in; everything stays as it was
+   */
+  readonly replaceUsers: (file: string) => Promise<void>
+}
+
+/**
+ * Builds the authentication stage with the backends that the configuration enables.
+ *
+ * @throws HtpasswdError when the file of users cannot be read or nobody in it could log in
+ */
+export async function createLogins(settings: Config['authentication'], events: Events): Promise<Logins> {
+  const users = settings.htpasswd.enabled ? await createUsers(settings.htpasswd.file, settings, events) : undefined
+  const authentication = createAuthentication({
+    authenticators: users === undefined ? [] : [users],
+    challenges: basicChallenges,
+    failureFloorMs: settings.failureFloorMs,
+    clock: monotonicClock,
+    events,
+  })
+  return {
+    authentication,
+    replaceUsers: async (file) => {
+      await users?.replace(await readUsers(file, events))
+    },
+  }
+}
+
+async function readUsers(file: string, events: Events): Promise<HtpasswdTable> {
+  const table = await readHtpasswd(file)
+  events.htpasswdLoaded({
+    users: table.hashes.size,
+    unusableLines: table.faults.filter(({ severity }) => severity === 'error').length,
+    faults: table.faults.map(({ line, sentence }) => `line ${line}: ${sentence}`),
+  })
+  return table
+}
+
+async function createUsers(
+  file: string,
+  settings: Config['authentication'],
+  events: Events,
+): Promise<HtpasswdAuthenticator> {
+  const table = await readUsers(file, events)
+  const hashing = createPasswordHashing({
+    maxConcurrent: hashingConcurrency({
+      setting: settings.maxConcurrentHashes,
+      processors: availableParallelism(),
+      threadPoolSize: threadPoolSize(),
+    }),
+    maxQueued: settings.maxQueuedHashes,
+    maxQueueWaitMs: settings.maxQueueWaitMs,
+    clock: monotonicClock,
+    events,
+    bcrypt: nativeBcrypt,
+  })
+  const verified = createVerifiedCredentials<UserPrincipal>({
+    secret: randomBytes(32),
+    ttlMs: settings.credentialCacheTtlSeconds * 1000,
+    negativeTtlMs,
+    capacity: rememberedCredentials,
+    clock: monotonicClock,
+    events,
+  })
+  return createHtpasswd({ table, hashing, verified, clock: monotonicClock })
+}
+
+/** Threads of libuv's pool; garbage in the variable means libuv's default, as it does to libuv. */
+function threadPoolSize(): number {
+  const size = Number(process.env['UV_THREADPOOL_SIZE'])
+  return Number.isInteger(size) && size > 0 ? size : defaultThreadPoolSize
+}

@@ -1,0 +1,189 @@
+/** Every metric of the gateway, once: name, type, labels and sentence. The registry and its reference are made from it. */
+
+export type MetricDefinition<Label extends string = string> = {
+  readonly name: string
+  readonly type: 'counter' | 'gauge' | 'histogram'
+  readonly help: string
+  readonly labels: readonly Label[]
+  /** Upper bounds of a histogram, in seconds. */
+  readonly buckets?: readonly number[]
+}
+
+function define<const Label extends string = never>(
+  type: MetricDefinition['type'],
+  name: string,
+  help: string,
+  labels: readonly Label[] = [],
+  buckets?: readonly number[],
+): MetricDefinition<Label> {
+  return { name, type, help, labels, ...(buckets === undefined ? {} : { buckets }) }
+}
+
+const transferBuckets = [0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 10, 60, 300, 900]
+const answerBuckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60]
+const loginBuckets = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5]
+
+export const definitions = {
+  requests: define(
+    'counter',
+    'wharfgate_http_requests_total',
+    'Exchanges that ended, by what they were for and how they were answered.',
+    ['route', 'method', 'code'],
+  ),
+  requestDuration: define(
+    'histogram',
+    'wharfgate_http_request_duration_seconds',
+    'Duration of exchanges from the first byte of the request to the last of the response, transfers included.',
+    ['route', 'method'],
+    transferBuckets,
+  ),
+  requestsInFlight: define('gauge', 'wharfgate_http_requests_in_flight', 'Exchanges that have begun and not ended.'),
+  requestBytes: define('counter', 'wharfgate_http_request_bytes_total', 'Bytes of request bodies sent upstream.', [
+    'route',
+  ]),
+  responseBytes: define('counter', 'wharfgate_http_response_bytes_total', 'Bytes of response bodies sent to clients.', [
+    'route',
+  ]),
+  aborted: define('counter', 'wharfgate_http_aborted_total', 'Exchanges that broke off, by the side that broke them.', [
+    'side',
+  ]),
+  errors: define('counter', 'wharfgate_errors_total', 'Errors answered, by row of the error table.', ['id']),
+  upstreamResponse: define(
+    'histogram',
+    'wharfgate_upstream_response_seconds',
+    'Time from the request to the upstream registry until the head of its answer.',
+    ['route'],
+    answerBuckets,
+  ),
+  upstreamUp: define(
+    'gauge',
+    'wharfgate_upstream_up',
+    'Whether the last contact with the upstream registry succeeded.',
+  ),
+  upstreamRefusedGateway: define(
+    'counter',
+    'wharfgate_upstream_refused_gateway_total',
+    'Answers in which the upstream registry refused the gateway itself (401, or 403 without a credential): alarm.',
+  ),
+  upstreamRetries: define(
+    'counter',
+    'wharfgate_upstream_retries_total',
+    'Requests asked again because the upstream registry had closed an idle connection.',
+  ),
+  logins: define(
+    'counter',
+    'wharfgate_auth_attempts_total',
+    'Requests that brought credentials, by the backend that answered and by outcome.',
+    ['backend', 'outcome'],
+  ),
+  loginDuration: define(
+    'histogram',
+    'wharfgate_auth_backend_duration_seconds',
+    'Time until a login was answered, waiting for its turn and the floor of failed logins included.',
+    ['backend'],
+    loginBuckets,
+  ),
+  credentialCache: define(
+    'counter',
+    'wharfgate_auth_cache_requests_total',
+    'Questions to the cache of verified logins, by answer.',
+    ['result'],
+  ),
+  hashDuration: define(
+    'histogram',
+    'wharfgate_password_hash_duration_seconds',
+    'Time that hashing one password took, once it had its turn.',
+    [],
+    loginBuckets,
+  ),
+  hashWait: define(
+    'histogram',
+    'wharfgate_password_hash_wait_seconds',
+    'Time that one password waited for its turn to be hashed.',
+    [],
+    loginBuckets,
+  ),
+  hashesRefused: define(
+    'counter',
+    'wharfgate_password_hashes_refused_total',
+    'Passwords that were not hashed, because the queue was full or their turn did not come in time.',
+    ['reason'],
+  ),
+  htpasswdUsers: define('gauge', 'wharfgate_htpasswd_users', 'Users of the htpasswd file who can log in.'),
+  htpasswdUnusableLines: define(
+    'gauge',
+    'wharfgate_htpasswd_unusable_lines',
+    'Lines of the htpasswd file that cannot be used; each disables its user.',
+  ),
+  decisions: define('counter', 'wharfgate_authz_decisions_total', 'Decisions of the policy.', ['decision']),
+  mountsRemoved: define(
+    'counter',
+    'wharfgate_mounts_removed_total',
+    'Cross-repository mounts that the user may not make and that became ordinary uploads.',
+  ),
+  handshakeErrors: define('counter', 'wharfgate_tls_handshake_errors_total', 'TLS handshakes that failed.', ['reason']),
+  certificateNotAfter: define(
+    'gauge',
+    'wharfgate_tls_certificate_not_after_timestamp_seconds',
+    'When each served certificate ends, in seconds since the epoch.',
+    ['name'],
+  ),
+  x509NotAfter: define(
+    'gauge',
+    'x509_cert_not_after',
+    'The same as wharfgate_tls_certificate_not_after_timestamp_seconds, under the name that existing dashboards read.',
+    ['subject_CN', 'filename'],
+  ),
+  connections: define('gauge', 'wharfgate_connections', 'Open connections of clients.'),
+  connectionsRefused: define(
+    'counter',
+    'wharfgate_connections_refused_total',
+    'Connections closed before anything of them was read as TLS or HTTP.',
+    ['reason'],
+  ),
+  auditEvents: define('counter', 'wharfgate_audit_events_total', 'Audit lines written to their destination.'),
+  auditUp: define(
+    'gauge',
+    'wharfgate_audit_up',
+    'Whether audit lines reach their destination; 0 is an alarm. Always 1 where the audit is off.',
+  ),
+  auditFaultRequests: define(
+    'counter',
+    'wharfgate_audit_fault_requests_total',
+    'Requests that came while the audit could not be written, by what audit.onFailure did with them.',
+    ['access', 'verdict'],
+  ),
+  auditDropped: define(
+    'counter',
+    'wharfgate_audit_dropped_total',
+    'Audit lines lost because the destination failed or was too slow: alarm.',
+  ),
+  reloads: define(
+    'counter',
+    'wharfgate_config_reloads_total',
+    'Reloads of a part of the configuration: by file change, SIGHUP or the admin socket.',
+    ['part', 'result'],
+  ),
+  reloadSuccessful: define(
+    'gauge',
+    'wharfgate_config_last_reload_successful',
+    'Whether the last reload of the part was taken; 0 means that the last good one serves on.',
+    ['part'],
+  ),
+  reloadTimestamp: define(
+    'gauge',
+    'wharfgate_config_last_reload_success_timestamp_seconds',
+    'When the part was last taken, at the start or by a reload, in seconds since the epoch.',
+    ['part'],
+  ),
+  maintenance: define(
+    'gauge',
+    'wharfgate_maintenance_read_only',
+    'Whether pushes and deletes are refused by maintenance.readOnly; watch it, so that it is not forgotten.',
+  ),
+  build: define('gauge', 'wharfgate_build_info', 'Always 1; the version that runs stands in the labels.', [
+    'version',
+    'revision',
+    'nodejs_version',
+  ]),
+}

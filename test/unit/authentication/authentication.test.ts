@@ -1,0 +1,251 @@
+import { describe, expect, test } from '@jest/globals'
+import { createAuthentication } from '../../../src/authentication/authentication.ts'
+import type { Answer, Authenticator, LoginAttempt } from '../../../src/authentication/authenticator.ts'
+import { basicChallenges } from '../../../src/authentication/challenge.ts'
+import { RegistryError } from '../../../src/registry/error.ts'
+import { parseRegistryRequest } from '../../../src/registry/route.ts'
+import { basic } from '../../support/personas.ts'
+import { createFakeClock, settle, watch } from './fake-clock.ts'
+
+const ping = parseRegistryRequest('GET', '/v2/')
+const alice = { kind: 'user', name: 'alice', groups: [], method: 'htpasswd' } as const
+const isAlice: Answer = { kind: 'authenticated', principal: alice }
+
+type Backend = Authenticator & { readonly asked: string[] }
+
+/** A backend that answers as it is told, and remembers what it was asked. */
+function backend(answer: Answer | Error, options: Partial<Authenticator> = {}): Backend {
+  const asked: string[] = []
+  return {
+    ...{ strategy: 'basic', backend: 'htpasswd', asked },
+    check: ({ credentials, takePlace }) => {
+      asked.push(`${credentials.username} ${credentials.password}`)
+      if (answer instanceof Error) return Promise.reject(answer)
+      if (answer.kind !== 'authenticated') takePlace()
+      return Promise.resolve(answer)
+    },
+    checkUnknown: ({ credentials }) => {
+      asked.push(`unknown ${credentials.username}`)
+      return Promise.resolve()
+    },
+    slowestCheckMs: () => 0,
+    ...options,
+  }
+}
+
+function create(authenticators: readonly Authenticator[], options: { readonly maxPendingLogins?: number } = {}) {
+  const clock = createFakeClock()
+  const told: unknown[] = []
+  const authentication = createAuthentication({
+    ...{ authenticators, challenges: basicChallenges, failureFloorMs: 500, clock, ...options },
+    events: { loginChecked: (login) => told.push(login) },
+  })
+  const start = (authorization: string | undefined) =>
+    watch(authentication.authenticate({ headers: { authorization } }, ping))
+  return { authentication, clock, told, start }
+}
+
+const wrong = basic('alice', 'wrong')
+
+describe('a request', () => {
+  test.each([undefined, '', 'Basic Og=='])('with the header %j is asked to log in, at once', async (header) => {
+    const asked = backend(isAlice)
+    const { start, told } = create([asked])
+    const outcome = start(header)
+    await settle()
+    expect(outcome()).toMatchObject({
+      error: { id: 'credentialsMissing', status: 401, challenge: basicChallenges.missing },
+    })
+    expect(asked.asked).toEqual([])
+    expect(told).toEqual([])
+  })
+
+  test('with a right login is somebody, at once', async () => {
+    const { start, told } = create([backend(isAlice)])
+    const outcome = start(basic('alice', 'se:cret'))
+    await settle()
+    expect(outcome()).toEqual({ kind: 'value', value: alice })
+    expect(told).toEqual([{ backend: 'htpasswd', outcome: 'authenticated', durationMs: 0 }])
+  })
+
+  test('with a header of more than 8 KiB is refused as such', async () => {
+    const { start } = create([backend(isAlice)])
+    const outcome = start(basic('alice', 'x'.repeat(8_192)))
+    await settle()
+    expect(outcome()).toMatchObject({ error: { id: 'headersTooLarge', status: 431 } })
+  })
+
+  test('is read in its Authorization header only, and never written to', async () => {
+    const asked = backend(isAlice)
+    const { authentication } = create([asked])
+    const headers = Object.freeze({
+      authorization: undefined,
+      cookie: 'connect.sid=x',
+      'proxy-authorization': basic('alice', 'secret'),
+      'x-forwarded-user': 'alice',
+    })
+    const elsewhere = { username: 'alice', password: 'secret' }
+    const request = Object.freeze({ headers, query: elsewhere, body: elsewhere, user: alice })
+    await expect(authentication.authenticate(request, ping)).rejects.toMatchObject({ id: 'credentialsMissing' })
+    const loggedIn = Object.freeze({ headers: Object.freeze({ authorization: basic('alice', 'secret') }) })
+    expect(await authentication.authenticate(loggedIn, ping)).toEqual(alice)
+    expect(asked.asked).toEqual(['alice secret'])
+  })
+})
+
+describe('every failed login takes the same time', () => {
+  const failures: readonly (readonly [string, string, Answer, string])[] = [
+    ['a wrong password', wrong, { kind: 'refused' }, 'refused'],
+    ['an unknown name', wrong, { kind: 'notMine' }, 'unknown'],
+    ['an empty password', basic('alice', ''), isAlice, 'malformed'],
+    ['an empty name', basic('', 'secret'), isAlice, 'malformed'],
+    ['no colon', 'Basic YWxpY2U=', isAlice, 'malformed'],
+    ['a header that is not Base64', 'Basic ???', isAlice, 'malformed'],
+    ['another scheme', 'Digest username="alice"', isAlice, 'malformed'],
+    ['a token', 'Bearer abc', isAlice, 'malformed'],
+  ]
+  test.each(failures)('%s', async (_title, header, answer, outcome) => {
+    const { clock, start, told } = create([backend(answer)])
+    const login = start(header)
+    await clock.advance(499)
+    expect(login()).toEqual({ kind: 'pending' })
+    await clock.advance(1)
+    expect(login()).toMatchObject({
+      error: { id: 'credentialsInvalid', status: 401, challenge: basicChallenges.invalid },
+    })
+    const by = outcome === 'refused' ? 'htpasswd' : 'none'
+    expect(told).toEqual([{ backend: by, outcome, durationMs: 500 }])
+  })
+
+  test('which counts from its start, however long the check took', async () => {
+    const gate = Promise.withResolvers<Answer>()
+    const { clock, start } = create([backend(isAlice, { check: () => gate.promise })])
+    const login = start(wrong)
+    await clock.advance(400)
+    gate.resolve({ kind: 'refused' })
+    await clock.advance(99)
+    expect(login().kind).toBe('pending')
+    await clock.advance(1)
+    expect(login().kind).toBe('error')
+  })
+
+  test('which is at least that of the slowest check', async () => {
+    const slow = backend({ kind: 'refused' }, { slowestCheckMs: () => 2_000 })
+    const { clock, start } = create([slow])
+    const logins = [wrong, basic('alice', ''), 'Basic ???'].map(start)
+    await clock.advance(1_999)
+    expect(logins.map((login) => login().kind)).toEqual(['pending', 'pending', 'pending'])
+    await clock.advance(1)
+    expect(logins.map((login) => login().kind)).toEqual(['error', 'error', 'error'])
+  })
+
+  test('and a wrong password and an unknown name have the same error, but for what only the audit sees', async () => {
+    const errors = [{ kind: 'refused' } as const, { kind: 'notMine' } as const].map(async (answer) => {
+      const { clock, start } = create([backend(answer)])
+      const login = start(wrong)
+      await clock.advance(500)
+      return login()
+    })
+    const [refused, unknown] = await Promise.all(errors)
+    expect(refused).toMatchObject({ kind: 'error', error: { status: 401, attemptedUser: 'alice' } })
+    expect(unknown).toMatchObject({ kind: 'error', error: { status: 401, attemptedUser: undefined } })
+    const seen = (login: unknown): string =>
+      JSON.stringify(login, (key, value: unknown) => (key === 'attemptedUser' ? undefined : value))
+    expect(seen(unknown)).toBe(seen(refused))
+  })
+})
+
+describe('with several backends', () => {
+  const refused: Answer = { kind: 'refused' }
+  const notMine: Answer = { kind: 'notMine' }
+  const unavailable: Answer = { kind: 'unavailable', cause: new Error('down') }
+  const cases: readonly (readonly [string, Answer | Error, Answer, string, number])[] = [
+    ['the first that knows the name lets in', isAlice, refused, 'alice', 1],
+    ['the first that knows the name refuses', refused, isAlice, 'credentialsInvalid', 1],
+    ['not mine goes on', notMine, isAlice, 'alice', 2],
+    ['not mine goes on to a refusal', notMine, refused, 'credentialsInvalid', 2],
+    ['unavailable goes on', unavailable, isAlice, 'alice', 2],
+    ['unavailable goes on to a refusal', unavailable, refused, 'credentialsInvalid', 2],
+    ['unavailable and not mine is unavailable', unavailable, notMine, 'authenticationUnavailable', 2],
+    ['not mine and unavailable is unavailable', notMine, unavailable, 'authenticationUnavailable', 2],
+    ['both unavailable is unavailable', unavailable, unavailable, 'authenticationUnavailable', 2],
+    ['a fault is unavailable', new TypeError('fault'), notMine, 'authenticationUnavailable', 2],
+    [
+      'an overload ends it, although the next would let in',
+      new RegistryError('loginsOverloaded'),
+      isAlice,
+      'loginsOverloaded',
+      1,
+    ],
+  ]
+  test.each(cases)('%s', async (_title, one, other, expected, askedCount) => {
+    const backends = [backend(one, { strategy: 'basic' }), backend(other, { strategy: 'ldapauth' })]
+    const { clock, start } = create(backends)
+    const login = start(wrong)
+    await clock.advance(1_000)
+    const outcome = login()
+    const shown = outcome.kind === 'value' ? alice.name : outcome.kind === 'error' && outcome.error
+    expect(shown instanceof RegistryError ? shown.id : shown).toBe(expected)
+    const asked = backends.flatMap(({ asked }) => asked).filter((text) => !text.startsWith('unknown'))
+    expect(asked).toHaveLength(askedCount)
+  })
+
+  test('a name that none knows does the work of a wrong password, once', async () => {
+    const backends = [backend(notMine), backend(notMine, { strategy: 'ldapauth' })]
+    const { clock, start } = create(backends)
+    start(wrong)
+    await clock.advance(500)
+    expect(backends.map(({ asked }) => asked)).toEqual([['alice wrong', 'unknown alice'], ['alice wrong']])
+  })
+
+  test('what goes wrong with that work is not told as a refusal', async () => {
+    const broken = backend(notMine, { checkUnknown: () => Promise.reject(new Error('broken')) })
+    const full = backend(notMine, { checkUnknown: () => Promise.reject(new RegistryError('loginsOverloaded')) })
+    const outcomes = [create([broken]), create([full])].map(({ start }) => start(wrong))
+    await settle()
+    expect(outcomes.map((outcome) => outcome())).toMatchObject([
+      { error: { id: 'authenticationUnavailable' } },
+      { error: { id: 'loginsOverloaded' } },
+    ])
+  })
+})
+
+test('an empty password or name reaches no backend', async () => {
+  const asked = backend(isAlice)
+  const { clock, start } = create([asked])
+  for (const header of [basic('alice', ''), basic('', 'x')]) start(header)
+  await clock.advance(500)
+  expect(asked.asked).toEqual([])
+})
+
+describe('logins that are pending', () => {
+  test('are bounded; one too many gets 503 at once, whatever it is', async () => {
+    const { clock, start, told } = create([backend({ kind: 'refused' })], { maxPendingLogins: 3 })
+    const held = [wrong, 'Basic ???', basic('alice', '')].map(start)
+    await settle()
+    const more = [wrong, 'Basic ???', basic('alice', '')].map(start)
+    await settle()
+    expect(held.map((login) => login().kind)).toEqual(['pending', 'pending', 'pending'])
+    const overloaded = { error: { id: 'loginsOverloaded', status: 503, retryAfterSeconds: 2 } }
+    expect(more.map((login) => login())).toMatchObject([overloaded, overloaded, overloaded])
+    expect(told).toMatchObject([{ outcome: 'overloaded' }, { outcome: 'overloaded' }, { outcome: 'overloaded' }])
+    await clock.advance(500)
+    const next = start(wrong)
+    await clock.advance(500)
+    expect(next()).toMatchObject({ error: { id: 'credentialsInvalid' } })
+  })
+
+  test('do not keep out a login that is answered from memory', async () => {
+    const check = ({ credentials, takePlace }: LoginAttempt): Promise<Answer> => {
+      if (credentials.password === 'secret') return Promise.resolve(isAlice)
+      takePlace()
+      return Promise.resolve({ kind: 'refused' })
+    }
+    const { start } = create([backend(isAlice, { check })], { maxPendingLogins: 1 })
+    start(wrong)
+    await settle()
+    const login = start(basic('alice', 'secret'))
+    await settle()
+    expect(login()).toEqual({ kind: 'value', value: alice })
+  })
+})
