@@ -1,8 +1,8 @@
-import type { IncomingHttpHeaders, IncomingMessage, OutgoingHttpHeaders } from 'node:http'
+import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http'
 import { RegistryError, errorEnvelope } from '../registry/error.ts'
 import type { RegistryRequest } from '../registry/route.ts'
 import { clientResponseHeaders } from './response-headers.ts'
-import type { OpenUpstream } from './upstream-client.ts'
+import type { OpenUpstream, UpstreamResponse } from './upstream-client.ts'
 
 /**
  * What becomes of an upstream redirect to where a blob is kept. `pass` sends https Locations on to the client, to the
@@ -15,8 +15,8 @@ export type GivenAnswer = {
   readonly status: number
   readonly headers: ReadonlyMap<string, string>
   readonly content:
-    | { readonly kind: 'stream'; readonly stream: IncomingMessage }
-    | { readonly kind: 'none'; readonly discard: IncomingMessage }
+    | { readonly kind: 'stream'; readonly stream: UpstreamResponse }
+    | { readonly kind: 'none'; readonly discard: UpstreamResponse }
     | { readonly kind: 'text'; readonly text: string }
 }
 
@@ -27,7 +27,7 @@ export type AnswerPolicy = {
    * @throws RegistryError when it cannot be passed on in any form
    */
   judge(
-    response: IncomingMessage,
+    response: UpstreamResponse,
     request: RegistryRequest,
     client: IncomingHttpHeaders,
     requestId: string,
@@ -64,7 +64,7 @@ export function createAnswerPolicy(
   }
 
   async function redirected(
-    response: IncomingMessage,
+    response: UpstreamResponse,
     request: RegistryRequest,
     headers: IncomingHttpHeaders,
     requestId: string,
@@ -117,14 +117,14 @@ export function createAnswerPolicy(
     return settings.hosts.has(host) || (port === '' && settings.hosts.has(`${hostname}:${ownPort}`))
   }
 
-  function stored(response: IncomingMessage, request: RegistryRequest): GivenAnswer {
+  function stored(response: UpstreamResponse, request: RegistryRequest): GivenAnswer {
     const given = passed(response, response.statusCode ?? 0, request)
     if (request.kind !== 'blob') return given
     // The store does not know what it holds by its digest; the registry would have said so.
     return { ...given, headers: new Map([...given.headers, ['docker-content-digest', request.digest]]) }
   }
 
-  async function denied(response: IncomingMessage, request: RegistryRequest): Promise<GivenAnswer> {
+  async function denied(response: UpstreamResponse, request: RegistryRequest): Promise<GivenAnswer> {
     if (!hasCredential) throw refusedGateway(response)
     if (request.method === 'HEAD') {
       discard(response)
@@ -138,7 +138,7 @@ export function createAnswerPolicy(
   return { judge }
 }
 
-function passed(response: IncomingMessage, status: number, request: RegistryRequest): GivenAnswer {
+function passed(response: UpstreamResponse, status: number, request: RegistryRequest): GivenAnswer {
   const bodiless = request.method === 'HEAD' || status === 204 || status === 304
   return {
     status,
@@ -148,7 +148,7 @@ function passed(response: IncomingMessage, status: number, request: RegistryRequ
 }
 
 /** An error of the upstream: passed when it speaks the registry's JSON, else told in our own (never HTML). */
-function failed(response: IncomingMessage, status: number, request: RegistryRequest, requestId: string): GivenAnswer {
+function failed(response: UpstreamResponse, status: number, request: RegistryRequest, requestId: string): GivenAnswer {
   if (/^application\/(?:json|problem\+json)\b/i.test(response.headers['content-type'] ?? '')) {
     return passed(response, status, request)
   }
@@ -180,7 +180,7 @@ function codeFor(status: number, request: RegistryRequest): string {
 }
 
 /** Where a redirect points; only reads of content are redirected by registries. */
-function redirectTarget(response: IncomingMessage, request: RegistryRequest): URL {
+function redirectTarget(response: UpstreamResponse, request: RegistryRequest): URL {
   const reads = request.method === 'GET' || request.method === 'HEAD'
   const location = response.headers.location
   if (!reads || (request.kind !== 'blob' && request.kind !== 'manifest'))
@@ -206,13 +206,13 @@ function storageHeaders(client: IncomingHttpHeaders, host: string): OutgoingHttp
 }
 
 /** The upstream refuses the gateway; its challenge stays here, since the client could only answer it with its own login. */
-function refusedGateway(response: IncomingMessage): RegistryError {
+function refusedGateway(response: UpstreamResponse): RegistryError {
   discard(response)
   return new RegistryError('upstreamRefusedGateway')
 }
 
 /** Lets go of a body nobody wants: a short one is read, for a short while, so that the connection can be used again. */
-function discard(response: IncomingMessage): void {
+function discard(response: UpstreamResponse): void {
   const bytes = Number(response.headers['content-length'] ?? Number.POSITIVE_INFINITY)
   if (bytes > maxErrorBytes) {
     response.destroy()
@@ -223,14 +223,14 @@ function discard(response: IncomingMessage): void {
 }
 
 /** Gives up a body that has not come to its end in time, and with it its connection. */
-function destroyAfter(response: IncomingMessage, limitMs: number): void {
+function destroyAfter(response: UpstreamResponse, limitMs: number): void {
   const deadline = setTimeout(() => response.destroy(), limitMs)
   response.once('close', () => {
     clearTimeout(deadline)
   })
 }
 
-async function readBounded(response: IncomingMessage, limitMs: number): Promise<string | undefined> {
+async function readBounded(response: UpstreamResponse, limitMs: number): Promise<string | undefined> {
   destroyAfter(response, limitMs)
   const chunks: Buffer[] = []
   let bytes = 0

@@ -1,5 +1,6 @@
 import { validateHeaderValue } from 'node:http'
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http'
+import type { Readable } from 'node:stream'
 import { RegistryError } from '../registry/error.ts'
 import type { Grant } from '../registry/grant.ts'
 import { printTarget } from '../registry/route.ts'
@@ -8,13 +9,19 @@ import type { Transfer } from '../registry/transfer.ts'
 import { createAnswerPolicy } from './answer.ts'
 import type { RedirectSettings } from './answer.ts'
 import { closeUnlessComplete, endAnswer, sendContinue } from './early-answer.ts'
+import { createBlobLane } from './blob-stream.ts'
+import type { LaneAnswer } from './blob-stream.ts'
+import { createBufferPool } from './buffer-pool.ts'
 import { createInactivityTimer } from './inactivity.ts'
+import type { BlobStreamOptions } from './lane-body.ts'
+import { createLaneConnections } from './lane-connections.ts'
 import { startPump } from './pump.ts'
 import { brokenOffBy, uploadFault } from './pump-end.ts'
 import { bodyFraming, upstreamRequestHeaders } from './request-headers.ts'
 import type { BodyFraming, Forwarding } from './request-headers.ts'
+import { clientResponseHeaders } from './response-headers.ts'
 import { createUpstreamClient, isStaleConnection } from './upstream-client.ts'
-import type { OpenCall, OpenUpstream, UpstreamTimeouts } from './upstream-client.ts'
+import type { OpenCall, OpenUpstream, UpstreamCall, UpstreamResponse, UpstreamTimeouts } from './upstream-client.ts'
 
 export type ProxySettings = {
   /** Origin of the registry: http or https, no path. */
@@ -58,13 +65,27 @@ export type Proxy = {
 /** The distribution registry's own limit (`MaxManifestBodySize`); the specification asks for at least this much. */
 const maxManifestBytes = 4 * 1024 * 1024
 
+/** Buffers kept for downloads to come, in bytes; more are in use while more is downloaded. */
+const maxFreeBytes = 16 * 1024 * 1024
+
+const left = { kind: 'left' } as const
+
 /** An answer of the upstream, or undefined when the client went away while it was waited for. */
-type Asked = { readonly response: IncomingMessage; readonly open: OpenCall } | undefined
+type Asked = { readonly response: UpstreamResponse; readonly request?: ClientRequest } | undefined
 
 /** Creates the forwarding stage for one upstream. */
 export function createProxy(settings: ProxySettings, observe: ProxyObserver): Proxy {
   const { upstreamUrl, upstreamTimeouts: timeouts, credential } = settings
   const client = createUpstreamClient(timeouts, settings.upstreamCa)
+  const buffers = createBufferPool(maxFreeBytes)
+  const lane = createBlobLane({
+    connections: createLaneConnections({ ...settings, keepAliveMs: timeouts.keepAliveMs, buffers }),
+    buffers,
+    timeouts,
+    onRetry: () => {
+      observe.upstreamRetried()
+    },
+  })
   const answers = createAnswerPolicy(settings.redirects, credential !== undefined, timeouts.headersMs)
   const upstream = {
     host: upstreamUrl.host,
@@ -95,14 +116,39 @@ export function createProxy(settings: ProxySettings, observe: ProxyObserver): Pr
     }
     res.once('close', () => current?.request.destroy())
     const startedMs = performance.now()
-    const asked = await upstreamAnswer(req, res, request, transfer, body, (fresh) => open(call, fresh))
+    const viaLane = request.kind === 'blob' && request.method === 'GET' ? await laneAnswer(res, call) : left
+    const asked =
+      viaLane?.kind === 'left'
+        ? await upstreamAnswer(req, res, request, transfer, body, (fresh) => open(call, fresh))
+        : viaLane
     if (asked === undefined) {
       transfer.end('aborted-by-client')
       res.destroy()
       return
     }
     observe.upstreamResponded(request.kind, (performance.now() - startedMs) / 1000)
-    await answer(req, res, request, asked, transfer, about, open)
+    if ('kind' in asked && asked.kind === 'blob') await streamBlob(req, res, request, asked, transfer)
+    else await answer(req, res, request, asked, transfer, about, open)
+  }
+
+  /** Asks for a blob by its lane; nothing when the client left while the head was waited for. */
+  async function laneAnswer(res: ServerResponse, call: UpstreamCall): Promise<LaneAnswer | undefined> {
+    const asking = lane.open(call)
+    const cancel = (): void => {
+      asking.cancel()
+    }
+    res.once('close', cancel)
+    try {
+      const answer = await asking.answer
+      if (answer.kind !== 'left') observe.upstreamContact(true)
+      return answer
+    } catch (error) {
+      if (res.destroyed) return undefined
+      observe.upstreamContact(false)
+      throw error
+    } finally {
+      res.off('close', cancel)
+    }
   }
 
   /** Gets the head of the answer; nothing when the client left while it was waited for. */
@@ -150,7 +196,7 @@ export function createProxy(settings: ProxySettings, observe: ProxyObserver): Pr
   async function headOf(open: OpenCall, request: RegistryRequest): Promise<Asked> {
     open.request.end()
     open.awaitHead(headLimitMs(request))
-    return { response: await open.answer, open }
+    return { response: await open.answer, request: open.request }
   }
 
   function headLimitMs(request: RegistryRequest): number {
@@ -176,14 +222,14 @@ export function createProxy(settings: ProxySettings, observe: ProxyObserver): Pr
     })
     try {
       const first = await Promise.race([pump.ended, open.answer])
-      if (!('kind' in first)) return { response: first, open }
+      if (!('kind' in first)) return { response: first, request: open.request }
       if (first.kind === 'complete') return await headOf(open, request)
       if (first.kind === 'source-failed') {
         open.request.destroy()
         return undefined
       }
       // The connection of the upstream failed; an answer that it had sent before says more than the failure.
-      if (first.kind === 'sink-failed') return { response: await open.answer, open }
+      if (first.kind === 'sink-failed') return { response: await open.answer, request: open.request }
       throw uploadFault(first)
     } finally {
       pump.stop()
@@ -200,13 +246,10 @@ export function createProxy(settings: ProxySettings, observe: ProxyObserver): Pr
     about: Forwarding,
     open: OpenUpstream,
   ): Promise<void> {
-    const whole = asked.open.request.writableEnded
+    const unfinished = asked.request?.writableEnded === false ? asked.request : undefined
     try {
       const given = await answers.judge(asked.response, request, req.headers, about.requestId, open)
-      for (const [name, value] of given.headers) checkHeader(name, value)
-      closeUnlessComplete(req, res)
-      res.statusCode = given.status
-      for (const [name, value] of given.headers) res.setHeader(name, value)
+      writeHead(req, res, given.status, given.headers)
       if (given.content.kind === 'text') {
         const text = request.method === 'HEAD' ? undefined : given.content.text
         if (text !== undefined) void transfer.charge('down', Buffer.byteLength(text))
@@ -224,21 +267,40 @@ export function createProxy(settings: ProxySettings, observe: ProxyObserver): Pr
       throw error
     } finally {
       // A connection on which the request was not written to its end cannot be used again.
-      if (!whole) asked.open.request.destroy()
+      unfinished?.destroy()
     }
+  }
+
+  /** Passes a blob on that comes by its lane; head and end are written as for any other answer. */
+  async function streamBlob(
+    req: IncomingMessage,
+    res: ServerResponse,
+    request: RegistryRequest,
+    { head, body }: Extract<LaneAnswer, { kind: 'blob' }>,
+    transfer: Transfer,
+  ): Promise<void> {
+    try {
+      writeHead(req, res, head.statusCode, clientResponseHeaders(head.headers, head.statusCode, request))
+    } catch (error) {
+      body.discard()
+      throw error
+    }
+    const end = await body.stream(res, limits(transfer))
+    if (end.kind === 'complete') {
+      await finish(req, res, transfer)
+      return
+    }
+    transfer.end(brokenOffBy(end))
+    res.destroy()
   }
 
   async function stream(
     req: IncomingMessage,
     res: ServerResponse,
-    source: IncomingMessage,
+    source: Readable,
     transfer: Transfer,
   ): Promise<void> {
-    const end = await startPump(source, res, {
-      charge: (bytes) => transfer.charge('down', bytes),
-      sourceIdleMs: timeouts.inactivityMs,
-      sinkIdleMs: settings.clientWriteInactivityMs,
-    }).ended
+    const end = await startPump(source, res, limits(transfer)).ended
     if (end.kind === 'complete') {
       await finish(req, res, transfer)
       return
@@ -246,6 +308,15 @@ export function createProxy(settings: ProxySettings, observe: ProxyObserver): Pr
     transfer.end(brokenOffBy(end))
     source.destroy()
     res.destroy()
+  }
+
+  /** How a download is counted, and how long either side may keep it standing still. */
+  function limits(transfer: Transfer): BlobStreamOptions {
+    return {
+      charge: (bytes) => transfer.charge('down', bytes),
+      sourceIdleMs: timeouts.inactivityMs,
+      sinkIdleMs: settings.clientWriteInactivityMs,
+    }
   }
 
   /** Ends the response and waits until the client has taken it. */
@@ -281,8 +352,22 @@ export function createProxy(settings: ProxySettings, observe: ProxyObserver): Pr
     },
     close: () => {
       client.close()
+      lane.close()
     },
   }
+}
+
+/** Sets status and headers; nothing of them when one cannot be sent. */
+function writeHead(
+  req: IncomingMessage,
+  res: ServerResponse,
+  status: number,
+  headers: ReadonlyMap<string, string>,
+): void {
+  for (const [name, value] of headers) checkHeader(name, value)
+  closeUnlessComplete(req, res)
+  res.statusCode = status
+  for (const [name, value] of headers) res.setHeader(name, value)
 }
 
 function checkHeader(name: string, value: string): void {

@@ -3,9 +3,10 @@ import type { ClientRequest, IncomingMessage, OutgoingHttpHeaders } from 'node:h
 import https from 'node:https'
 import tls from 'node:tls'
 import type { Socket } from 'node:net'
-import type { Duplex } from 'node:stream'
+import type { Duplex, Readable } from 'node:stream'
 import { RegistryError } from '../registry/error.ts'
 import { createLastGoodLookup } from './last-good-lookup.ts'
+import { isError, upstreamError } from './upstream-fault.ts'
 
 export type UpstreamTimeouts = {
   /** From the start of a connection to its being usable, TLS included. */
@@ -27,6 +28,9 @@ export type UpstreamCall = {
   readonly target: string
   readonly headers: OutgoingHttpHeaders
 }
+
+/** An answer whose head has been read; its body is still to come, or to be destroyed. */
+export type UpstreamResponse = Readable & Pick<IncomingMessage, 'statusCode' | 'headers'>
 
 /** A request on its way to the upstream. Whoever opened it ends or destroys `request`. */
 export type OpenCall = {
@@ -195,49 +199,9 @@ function headFault(response: IncomingMessage, method: string): string | undefine
   return undefined
 }
 
-const unreachable = new Set([
-  'ECONNREFUSED',
-  'EHOSTUNREACH',
-  'ENETUNREACH',
-  'EHOSTDOWN',
-  'ENOTFOUND',
-  'EAI_AGAIN',
-  'ENOENT',
-  'EADDRNOTAVAIL',
-])
-
-/** Maps what Node says of a failed call to the row that tells who has to act. */
-function upstreamError(error: Error): RegistryError {
-  const code = 'code' in error && typeof error.code === 'string' ? error.code : ''
-  // Several addresses were tried; the first failure speaks for all.
-  const first: unknown = 'errors' in error && Array.isArray(error.errors) ? error.errors[0] : undefined
-  if (isError(first)) return upstreamError(first)
-  if (unreachable.has(code)) return new RegistryError('upstreamUnreachable', { cause: error })
-  if (code === 'ETIMEDOUT') return new RegistryError('upstreamTimeout', { cause: error })
-  if (isTlsFault(code)) return new RegistryError('upstreamTlsFailed', { cause: error })
-  return new RegistryError('upstreamInvalid', { cause: error })
-}
-
-function isTlsFault(code: string): boolean {
-  return (
-    code.startsWith('CERT_') ||
-    code.startsWith('ERR_TLS_') ||
-    code.startsWith('ERR_SSL_') ||
-    code.startsWith('UNABLE_TO_') ||
-    code === 'DEPTH_ZERO_SELF_SIGNED_CERT' ||
-    code === 'SELF_SIGNED_CERT_IN_CHAIN' ||
-    code === 'EPROTO'
-  )
-}
-
 /** Whether a call failed because its pooled connection had been closed by the upstream before it was used. */
 export function isStaleConnection(request: ClientRequest, error: unknown): boolean {
   if (!request.reusedSocket || !(error instanceof RegistryError)) return false
   const cause = error.cause
   return isError(cause) && 'code' in cause && (cause.code === 'ECONNRESET' || cause.code === 'EPIPE')
-}
-
-/** By its shape: what Node's core throws may come from another realm than this module's `Error`. */
-function isError(value: unknown): value is Error {
-  return typeof value === 'object' && value !== null && 'message' in value
 }

@@ -9,6 +9,7 @@ import type { TestGateway } from '../support/start-gateway.ts'
 import { until } from '../support/until.ts'
 
 const blob = `/v2/alice/app/blobs/sha256:${'a'.repeat(64)}` as const
+const manifest = '/v2/alice/app/manifests/v1'
 const session = '/v2/alice/app/blobs/uploads/session-1?_state=x' as const
 const commit = `${session}&digest=sha256:${'a'.repeat(64)}` as const
 
@@ -117,20 +118,22 @@ describe('an upstream that is reached', () => {
 
   const sizedHead = 'HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n'
   const chunkedHead = 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n'
-  const cuts: readonly (readonly [string, string])[] = [
-    ['a sized body short of its length', `${sizedHead}hello`],
-    ['a chunked body without its last chunk', `${chunkedHead}5\r\nhello\r\n`],
-    ['a chunked body within a chunk', `${chunkedHead}400\r\nhello`],
-    ['a chunked body at the last chunk but before its end', `${chunkedHead}5\r\nhello\r\n0\r\n`],
+  /** A blob comes by its own lane, a manifest with everything else; chunked bodies have no lane. */
+  const cuts: readonly (readonly [string, string, string])[] = [
+    ['a sized blob short of its length', blob, `${sizedHead}hello`],
+    ['a sized manifest short of its length', manifest, `${sizedHead}hello`],
+    ['a chunked body without its last chunk', manifest, `${chunkedHead}5\r\nhello\r\n`],
+    ['a chunked body within a chunk', manifest, `${chunkedHead}400\r\nhello`],
+    ['a chunked body at the last chunk but before its end', manifest, `${chunkedHead}5\r\nhello\r\n0\r\n`],
   ]
   const ends = [
     ['FIN', ({ connection }: UpstreamRequest) => connection.socket.end()],
     ['RST', ({ connection }: UpstreamRequest) => connection.socket.resetAndDestroy()],
   ] as const
-  const endings = cuts.flatMap(([cut, bytes]) => ends.map(([how, end]) => ({ cut, bytes, how, end })))
+  const endings = cuts.flatMap(([cut, path, bytes]) => ends.map(([how, end]) => ({ cut, path, bytes, how, end })))
 
   describe('F-04 to F-06: and ends', () => {
-    test.each(endings)('$cut with a $how: the client sees it broken', async ({ bytes, end }) => {
+    test.each(endings)('$cut with a $how: the client sees it broken', async ({ path, bytes, end }) => {
       const cut = Promise.withResolvers<undefined>()
       upstream.play((request) => {
         request.raw(bytes)
@@ -138,7 +141,7 @@ describe('an upstream that is reached', () => {
         void cut.promise.then(() => end(request))
       })
       const client = await connectFaultClient(gateway.target)
-      await client.send(headAs(`GET ${blob}`))
+      await client.send(headAs(`GET ${path}`))
       await until(() => client.received().includes('hello'), { what: 'the first bytes of the body' })
       const startedMs = performance.now()
       cut.resolve(undefined)
@@ -177,11 +180,11 @@ describe('an upstream that is reached', () => {
   })
 
   describe('F-08: and falls silent', () => {
-    test('in the middle of a download: the client sees it broken after the inactivity limit', async () => {
+    test.each([blob, manifest])('in the middle of %s: the client sees it broken after the limit', async (path) => {
       upstream.play(({ raw }) => {
         raw(`${sizedHead}hello`)
       })
-      const answer = await sendRaw(gateway.target, headAs(`GET ${blob}`))
+      const answer = await sendRaw(gateway.target, headAs(`GET ${path}`))
       expect(answer.closed).toBe(true)
       expect(answer.text.split('\r\n\r\n')[1]).toBe('hello')
       const id = /^x-request-id: (\S+)/im.exec(answer.text)?.[1] ?? ''
@@ -310,21 +313,25 @@ describe('an upstream that is reached', () => {
       else request.connection.socket.destroy()
     }
 
-    /** Gets until one connection has answered, so that the next request finds it in the pool. */
-    async function warmPool(): Promise<void> {
+    /** Leaves a connection in the pool, of the lane or of everything else, for the next request to find. */
+    async function warmPool(path: '/v2/alice/app/tags/list' | typeof blob): Promise<void> {
       upstream.play(onlyOnce)
-      await gateway.as('alice', { path: blob })
+      await gateway.as('alice', { path })
       await until(() => upstream.connections.some(({ requests, closed }) => requests === 1 && !closed), {
         what: 'a connection in the pool',
       })
     }
 
-    test.each(['GET', 'HEAD'])('a %s is asked once more, on a new connection, and nobody notices', async (method) => {
-      await warmPool()
+    test.each([
+      ['GET', blob, blob],
+      ['GET', '/v2/alice/app/manifests/v1', '/v2/alice/app/tags/list'],
+      ['HEAD', blob, '/v2/alice/app/tags/list'],
+    ] as const)('a %s of %s is asked once more, on a new connection, and nobody notices', async (method, path, warm) => {
+      await warmPool(warm)
       const before = upstream.requests.length
-      const answer = await gateway.as('alice', { method, path: blob })
+      const answer = await gateway.as('alice', { method, path })
       expect(answer.status).toBe(200)
-      expect(upstream.requests.slice(before)).toEqual([`${method} ${blob}`, `${method} ${blob}`])
+      expect(upstream.requests.slice(before)).toEqual([`${method} ${path}`, `${method} ${path}`])
       const metrics = await (await fetch(`${gateway.adminUrl}/metrics`)).text()
       expect(metrics).toMatch(/^wharfgate_upstream_retries_total [1-9]/m)
     })
@@ -334,7 +341,7 @@ describe('an upstream that is reached', () => {
       ['DELETE', blob, undefined],
       ['PATCH', session, 'hello'],
     ])('a %s is not repeated: 502', async (method, path, body) => {
-      await warmPool()
+      await warmPool('/v2/alice/app/tags/list')
       const before = upstream.requests.length
       const answer = await gateway.as('alice', { method, path, ...(body !== undefined && { body }) })
       expect(answer.status).toBe(502)
@@ -342,7 +349,7 @@ describe('an upstream that is reached', () => {
     })
 
     test('a GET is asked twice at most', async () => {
-      await warmPool()
+      await warmPool(blob)
       upstream.play(({ connection }) => connection.socket.destroy())
       const before = upstream.requests.length
       expect((await gateway.as('alice', { path: blob })).status).toBe(502)
