@@ -1,35 +1,50 @@
 import { mountAccess, requiredAccess } from '../registry/access.ts'
 import type { Access } from '../registry/access.ts'
-import type { Circumstances, Grant } from '../registry/grant.ts'
+import type { Circumstances, Grant, Preconditions, RuleReference } from '../registry/grant.ts'
+import type { Tag } from '../registry/name.ts'
 import type { Principal } from '../registry/principal.ts'
 import type { Mount, RegistryRequest } from '../registry/route.ts'
+import type { Judge, Judgement, Policy } from './policy.ts'
+import { protectionOfTag } from './protected-tags.ts'
+import { overwriteSentence, refusalSentence } from './refusal.ts'
 
-/** A policy answers for one access at a time; it knows neither requests nor grants. */
-export type Policy = {
-  readonly name: string
-  /** Which version of the policies this is; 0 is the one that is built in. */
-  readonly generation: number
-  allows(principal: Principal, access: Access): boolean
-}
+export type { Policy } from './policy.ts'
 
 /** What was decided, and on what; the audit line and the client's sentence are both made from it. */
 export type Decision =
   | { readonly kind: 'granted'; readonly grant: Grant; readonly trace: Trace }
-  | { readonly kind: 'refused'; readonly trace: Trace }
+  | {
+      readonly kind: 'refused'
+      readonly trace: Trace
+      /** What a known user is told: who, what, where, and the policy's message. Made when it is asked for. */
+      readonly sentence: () => string
+    }
 
-/** The accesses a request needed and the first of them that was not granted. */
+/** The accesses a request needed, what was found for each, and the first of them that was not granted. */
 export type Trace = {
   readonly policy: string
   readonly policyGeneration: number
   readonly required: readonly Access[]
+  /** In the order of `required`, up to the first that refuses. */
+  readonly judgements: readonly Judgement[]
   readonly missing: Access | undefined
+  /** What was found for the source of a mount; absent where nothing is mounted, or from elsewhere. */
+  readonly mount: Judgement | undefined
 }
+
+const builtIn: RuleReference = { file: 'built-in', line: 1, index: 0 }
 
 /** An authenticated user may do everything, nobody else anything. */
 export const authenticatedUsersOnly: Policy = {
   name: 'authenticated-users-only',
   generation: 0,
-  allows: (principal) => principal.kind === 'user',
+  judgeFor: ({ kind }) => ({
+    judge: () => (kind === 'user' ? { kind: 'allowed', rule: builtIn } : { kind: 'unmatched' }),
+    listsAnything: kind === 'user',
+    messageFor: () => undefined,
+  }),
+  protectionOf: () => undefined,
+  protectionIn: () => undefined,
 }
 
 /**
@@ -42,13 +57,117 @@ export function evaluate(
   request: RegistryRequest,
   circumstances: Circumstances,
 ): Decision {
-  const required = requiredAccess(request)
-  const missing = required.find((access) => !policy.allows(principal, access))
-  const trace: Trace = { policy: policy.name, policyGeneration: policy.generation, required, missing }
-  if (missing !== undefined) return { kind: 'refused', trace }
-  const permitted = withoutForbiddenMount(policy, principal, request, circumstances)
-  const grant = { principal, request: permitted, mountRemoved: permitted !== request } as Grant
+  const judge = policy.judgeFor(principal, circumstances)
+  const required = [...requiredAccess(request), ...overwriteAccess(policy, request)]
+  const judgements: Judgement[] = []
+  for (const access of required) {
+    const judgement = judgeAccess(judge, principal, access)
+    judgements.push(judgement)
+    if (!isGranted(judgement)) {
+      const trace = { ...traceOf(policy, required, judgements), missing: access, mount: undefined }
+      return { kind: 'refused', trace, sentence: () => refusalSentence({ policy, principal, judge }, judgement) }
+    }
+  }
+  const mount = judgeMount(judge, principal, request, circumstances)
+  const trace = { ...traceOf(policy, required, judgements), missing: undefined, mount }
+  const permitted = withoutForbiddenMount(request, mount)
+  const grant = {
+    principal,
+    request: permitted,
+    mountRemoved: permitted !== request,
+    preconditions: preconditionsOf(policy, principal, request, judge),
+    listFilter: request.kind === 'catalog' ? listFilter(judge) : undefined,
+  } as Grant
   return { kind: 'granted', grant, trace }
+}
+
+function traceOf(policy: Policy, required: readonly Access[], judgements: readonly Judgement[]) {
+  return { policy: policy.name, policyGeneration: policy.generation, required, judgements }
+}
+
+/** Judges one access of a principal; any one of its actions is enough, for all tags that it touches. */
+export function judgeAccess(judge: Judge, principal: Principal, access: Access): Judgement {
+  if (access.type === 'registry') return { access, verdict: judgeRegistry(judge, principal, access.name) }
+  const { name: repository, anyOf, tags } = access
+  const [first, ...others] = anyOf.map((action) => ({
+    access,
+    action,
+    verdict: judge.judge({ repository, action, tags }),
+  }))
+  // Never empty, by the type of `anyOf`.
+  if (first === undefined) return { access, verdict: { kind: 'unmatched' } }
+  const all = [first, ...others]
+  return all.find(isGranted) ?? all.find(({ verdict }) => verdict.kind === 'denied') ?? first
+}
+
+/**
+ * The base tells a login that it works, whatever the policies say. The catalog is answered by filtering, for whom there
+ * can be something to see.
+ */
+function judgeRegistry(judge: Judge, principal: Principal, name: 'base' | 'catalog'): Judgement['verdict'] {
+  if (name === 'base') return { kind: principal.kind === 'user' ? 'login-suffices' : 'login-missing' }
+  return judge.listsAnything ? { kind: 'filtered' } : { kind: 'unmatched' }
+}
+
+/** Whether a judgement lets its access through. */
+export function isGranted({ verdict }: Judgement): boolean {
+  switch (verdict.kind) {
+    case 'allowed':
+    case 'login-suffices':
+    case 'filtered':
+      return true
+    case 'denied':
+    case 'unmatched':
+    case 'login-missing':
+      return false
+  }
+}
+
+/**
+ * What deleting needs besides `delete` where tags are protected. A manifest by its digest goes with all its tags, and an
+ * image whose blob is gone is gone too; nobody can tell which tags those are.
+ */
+function overwriteAccess(policy: Policy, request: RegistryRequest): readonly Access[] {
+  if (request.method !== 'DELETE' || (request.kind !== 'manifest' && request.kind !== 'blob')) return []
+  const { repository: name } = request
+  if (request.kind === 'manifest' && request.reference.kind === 'tag') {
+    const { tag } = request.reference
+    if (protectionOfTag(policy, name, tag) === undefined) return []
+    return [{ type: 'repository', name, anyOf: ['overwrite'], tags: { kind: 'named', tags: [tag] } }]
+  }
+  if (policy.protectionIn(name) === undefined) return []
+  return [{ type: 'repository', name, anyOf: ['overwrite'], tags: { kind: 'any' } }]
+}
+
+/** The tags that a PUT sets and that the principal may not move: it may only create them. */
+function preconditionsOf(policy: Policy, principal: Principal, request: RegistryRequest, judge: Judge): Preconditions {
+  if (request.kind !== 'manifest' || request.method !== 'PUT') return noPreconditions
+  const { repository, reference, tags } = request
+  const set = reference.kind === 'tag' ? [reference.tag] : tags
+  const mayOverwrite = (tag: Tag): boolean =>
+    judge.judge({ repository, action: 'overwrite', tags: { kind: 'named', tags: [tag] } }).kind === 'allowed'
+  return {
+    protectedTags: set.filter((tag) => protectionOfTag(policy, repository, tag) !== undefined && !mayOverwrite(tag)),
+    refusal: (tag) => overwriteSentence({ policy, principal, judge }, repository, tag),
+  }
+}
+
+const noPreconditions: Preconditions = { protectedTags: [], refusal: () => '' }
+
+function listFilter(judge: Judge): (repository: string) => boolean {
+  return (repository) => judge.judge({ repository, action: 'list' }).kind === 'allowed'
+}
+
+/** Nothing where nothing is mounted, or the mount names no source here: it cannot be judged, and is not made. */
+function judgeMount(
+  judge: Judge,
+  principal: Principal,
+  request: RegistryRequest,
+  { ownHosts }: Circumstances,
+): Judgement | undefined {
+  if (request.kind !== 'upload-start' || request.mount === undefined) return undefined
+  const source = mountAccess(request)
+  return source !== undefined && isOurs(request.mount, ownHosts) ? judgeAccess(judge, principal, source) : undefined
 }
 
 /**
@@ -56,16 +175,9 @@ export function evaluate(
  * any time (end-11, 202), so that a push goes on instead of failing. A mount without a source is one too: the
  * registry might look for the blob in every repository.
  */
-function withoutForbiddenMount(
-  policy: Policy,
-  principal: Principal,
-  request: RegistryRequest,
-  { ownHosts }: Circumstances,
-): RegistryRequest {
+function withoutForbiddenMount(request: RegistryRequest, mount: Judgement | undefined): RegistryRequest {
   if (request.kind !== 'upload-start' || request.mount === undefined) return request
-  const source = mountAccess(request)
-  const permitted = source !== undefined && isOurs(request.mount, ownHosts) && policy.allows(principal, source)
-  return permitted ? request : { ...request, mount: undefined }
+  return mount !== undefined && isGranted(mount) ? request : { ...request, mount: undefined }
 }
 
 function isOurs({ origin }: Mount, ownHosts: ReadonlySet<string>): boolean {

@@ -1,14 +1,29 @@
+import type { Tag } from './name.ts'
 import type { RegistryRequest } from './route.ts'
 
-/** What a policy gives or withholds on a repository. */
-export type Action = 'pull' | 'push' | 'delete'
+/**
+ * Everything that a policy gives or withholds on a repository. `list` is its name in the catalog, `overwrite` the moving
+ * or deleting of a protected tag.
+ */
+export const actions = ['pull', 'push', 'delete', 'list', 'overwrite'] as const
+
+export type Action = (typeof actions)[number]
+
+/** The tags that an access touches: those that it names, or any of the repository, since what it deletes may bear them. */
+export type TagReach = { readonly kind: 'named'; readonly tags: readonly [Tag, ...Tag[]] } | { readonly kind: 'any' }
 
 /**
  * One thing a request needs: any one of `anyOf` on the named resource.
  * `registry`/`base` asks for a known user and nothing else; `registry`/`catalog` is answered by filtering.
  */
 export type Access =
-  | { readonly type: 'repository'; readonly name: string; readonly anyOf: readonly [Action, ...Action[]] }
+  | {
+      readonly type: 'repository'
+      readonly name: string
+      readonly anyOf: readonly [Action, ...Action[]]
+      /** Absent where the access touches no tag that it could name: blobs, uploads, listings, manifests by digest. */
+      readonly tags?: TagReach
+    }
   | { readonly type: 'registry'; readonly name: 'base'; readonly anyOf: readonly ['ping'] }
   | { readonly type: 'registry'; readonly name: 'catalog'; readonly anyOf: readonly ['list'] }
 
@@ -32,18 +47,36 @@ export function requiredAccess(request: RegistryRequest): readonly [Access, ...A
     case 'upload-session':
       return [repository(request.repository, 'push')]
     case 'manifest':
-    case 'blob':
-      switch (request.method) {
-        case 'GET':
-          return [repository(request.repository, 'pull')]
-        case 'HEAD':
-          return [repository(request.repository, 'pull', 'push')]
-        case 'PUT':
-          return [repository(request.repository, 'push')]
-        case 'DELETE':
-          return [repository(request.repository, 'delete')]
-      }
+      return [{ ...repository(request.repository, ...actionsOn(request.method)), ...reachOf(request) }]
+    case 'blob': {
+      // An image whose blob is gone is gone too, under whatever tag it is known.
+      const reach = request.method === 'DELETE' ? { tags: { kind: 'any' } as const } : {}
+      return [{ ...repository(request.repository, ...actionsOn(request.method)), ...reach }]
+    }
   }
+}
+
+function actionsOn(method: 'GET' | 'HEAD' | 'PUT' | 'DELETE'): readonly [Action, ...Action[]] {
+  switch (method) {
+    case 'GET':
+      return ['pull']
+    case 'HEAD':
+      return ['pull', 'push']
+    case 'PUT':
+      return ['push']
+    case 'DELETE':
+      return ['delete']
+  }
+}
+
+/** A manifest that is deleted by its digest goes with all its tags, whichever those are. */
+function reachOf({ method, reference, tags }: RegistryRequest & { readonly kind: 'manifest' }): {
+  readonly tags?: TagReach
+} {
+  if (reference.kind === 'tag') return { tags: { kind: 'named', tags: [reference.tag] } }
+  if (method === 'DELETE') return { tags: { kind: 'any' } }
+  const [first, ...others] = tags
+  return first === undefined ? {} : { tags: { kind: 'named', tags: [first, ...others] } }
 }
 
 /** What the request is for, in one word: what it needs, `pull` for what needs pull or push. */
@@ -62,6 +95,6 @@ export function mountAccess(request: RegistryRequest): Access | undefined {
   return from === undefined ? undefined : repository(from, 'pull')
 }
 
-function repository(name: string, ...anyOf: readonly [Action, ...Action[]]): Access {
+function repository(name: string, ...anyOf: readonly [Action, ...Action[]]): Access & { readonly type: 'repository' } {
   return { type: 'repository', name, anyOf }
 }

@@ -1,3 +1,4 @@
+import type { Tag } from './name.ts'
 import type { Principal } from './principal.ts'
 import type { RegistryRequest } from './route.ts'
 
@@ -15,6 +16,27 @@ export type Grant = {
   readonly request: RegistryRequest
   /** Whether the client asked for a mount and is sent on an ordinary upload instead. */
   readonly mountRemoved: boolean
+  readonly preconditions: Preconditions
+  /** What of the catalog the principal may see; present where the request is for it. */
+  readonly listFilter: ((repository: string) => boolean) | undefined
+}
+
+/** What must hold at the upstream before the request may be forwarded. */
+export type Preconditions = {
+  /** Tags that the request may create but not move: each must be absent, or already name what is pushed. */
+  readonly protectedTags: readonly Tag[]
+  /** What the client is told where one of them is there with other content. */
+  readonly refusal: (tag: Tag) => string
+}
+
+/** Where a rule of a policy stands; what a decision names as its reason. */
+export type RuleReference = {
+  /** The file, as it was given to the loader. */
+  readonly file: string
+  /** From 1. */
+  readonly line: number
+  /** In its list (`rules` or `protectedTags`) of the file, from 0. */
+  readonly index: number
 }
 
 /** What a decision may depend on besides principal and request. */

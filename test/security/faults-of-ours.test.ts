@@ -46,7 +46,7 @@ describe('A-121 a fault of ours is answered with fixed text', () => {
     ['the health check', { isHealthy: throwing }, '/healthz'],
     ['authentication, at once', { authentication: { authenticate: throwing } }],
     ['authentication, later', { authentication: { authenticate: rejecting } }],
-    ['the policy', { policy: { ...authenticatedUsersOnly, allows: throwing } }],
+    ['the policy', { policy: { ...authenticatedUsersOnly, judgeFor: throwing } }],
     ['the clock', { now: throwing }],
     ['maintenance', { maintenance: throwing }],
     ['the audit', { audit: { admits: throwing } }],

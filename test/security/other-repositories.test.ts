@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
-import type { Policy } from '../../src/authorization/evaluate.ts'
+import { fixedPolicy } from '../support/fixed-policy.ts'
 import { startRecordingUpstream } from '../support/recording-upstream.ts'
 import type { RecordingUpstream } from '../support/recording-upstream.ts'
 import { startAssembledGateway } from './assembled-gateway.ts'
@@ -8,17 +8,12 @@ import { digest } from './attack.ts'
 import { targetSpellings } from './spelling.ts'
 
 /** Mallory pulls and pushes in `mine/`, pulls from `pub/`, pushes to `drop/`, and has no right anywhere else. */
-const policy: Policy = {
-  name: 'mine-pub-drop',
-  generation: 1,
-  allows: (principal, access) => {
-    if (principal.kind !== 'user') return false
-    if (access.type === 'registry') return access.name === 'base'
-    const rights: readonly string[] =
-      { mine: ['pull', 'push'], pub: ['pull'], drop: ['push'] }[access.name.split('/')[0] ?? ''] ?? []
-    return access.anyOf.some((action) => rights.includes(action))
-  },
-}
+const policy = fixedPolicy('mine-pub-drop', (principal, access) => {
+  if (principal.kind !== 'user' || access.type === 'registry') return false
+  const rights: readonly string[] =
+    { mine: ['pull', 'push'], pub: ['pull'], drop: ['push'] }[access.name.split('/')[0] ?? ''] ?? []
+  return access.anyOf.some((action) => rights.includes(action))
+})
 
 let upstream: RecordingUpstream
 let gateway: AssembledGateway

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals'
-import type { Policy } from '../../src/authorization/evaluate.ts'
+import { fixedPolicy } from '../support/fixed-policy.ts'
 import { describeWith } from '../support/real-parts.ts'
 import { startRealRegistry } from '../support/real-registry.ts'
 import type { RealRegistry } from '../support/real-registry.ts'
@@ -17,15 +17,11 @@ const rights: Readonly<Record<string, Rights>> = {
   mallory: { 'pub/x': ['pull', 'push'] },
 }
 
-const policy: Policy = {
-  name: 'by-user',
-  generation: 1,
-  allows: (principal, access) => {
-    if (principal.kind !== 'user') return false
-    const permitted = rights[principal.name]?.[access.name] ?? []
-    return access.anyOf.some((action) => permitted.includes(action))
-  },
-}
+const policy = fixedPolicy('by-user', (principal, access) => {
+  if (principal.kind !== 'user') return false
+  const permitted = rights[principal.name]?.[access.name] ?? []
+  return access.anyOf.some((action) => permitted.includes(action))
+})
 
 const content = 'a layer of the secret app'
 const digest = `sha256:${createHash('sha256').update(content).digest('hex')}`

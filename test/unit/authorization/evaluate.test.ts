@@ -1,10 +1,11 @@
 import { describe, expect, test } from '@jest/globals'
 import { authenticatedUsersOnly, evaluate } from '../../../src/authorization/evaluate.ts'
-import type { Policy } from '../../../src/authorization/evaluate.ts'
+import type { Policy } from '../../../src/authorization/policy.ts'
 import type { Circumstances } from '../../../src/registry/grant.ts'
 import { anonymous } from '../../../src/registry/principal.ts'
 import type { Principal } from '../../../src/registry/principal.ts'
 import { parseRegistryRequest, printTarget } from '../../../src/registry/route.ts'
+import { fixedPolicy } from '../../support/fixed-policy.ts'
 
 const alice: Principal = { kind: 'user', name: 'alice', groups: [], method: 'htpasswd' }
 const digest = `sha256:${'a'.repeat(64)}`
@@ -12,11 +13,9 @@ const circumstances: Circumstances = { address: '192.0.2.1', now: 0, ownHosts: n
 
 /** Allows exactly the listed `action repository` pairs. */
 function only(...pairs: string[]): Policy {
-  return {
-    name: 'only',
-    generation: 1,
-    allows: (_principal, { name, anyOf }) => anyOf.some((action) => pairs.includes(`${action} ${name}`)),
-  }
+  return fixedPolicy('only', (_principal, { name, anyOf }) =>
+    anyOf.some((action) => pairs.includes(`${action} ${name}`)),
+  )
 }
 
 function decide(policy: Policy, method: string, target: string, principal = alice): string {
