@@ -326,15 +326,18 @@ describe('an upstream that is reached', () => {
       ['GET', blob, blob],
       ['GET', '/v2/alice/app/manifests/v1', '/v2/alice/app/tags/list'],
       ['HEAD', blob, '/v2/alice/app/tags/list'],
-    ] as const)('a %s of %s is asked once more, on a new connection, and nobody notices', async (method, path, warm) => {
-      await warmPool(warm)
-      const before = upstream.requests.length
-      const answer = await gateway.as('alice', { method, path })
-      expect(answer.status).toBe(200)
-      expect(upstream.requests.slice(before)).toEqual([`${method} ${path}`, `${method} ${path}`])
-      const metrics = await (await fetch(`${gateway.adminUrl}/metrics`)).text()
-      expect(metrics).toMatch(/^wharfgate_upstream_retries_total [1-9]/m)
-    })
+    ] as const)(
+      'a %s of %s is asked once more, on a new connection, and nobody notices',
+      async (method, path, warm) => {
+        await warmPool(warm)
+        const before = upstream.requests.length
+        const answer = await gateway.as('alice', { method, path })
+        expect(answer.status).toBe(200)
+        expect(upstream.requests.slice(before)).toEqual([`${method} ${path}`, `${method} ${path}`])
+        const metrics = await (await fetch(`${gateway.adminUrl}/metrics`)).text()
+        expect(metrics).toMatch(/^wharfgate_upstream_retries_total [1-9]/m)
+      },
+    )
 
     test.each([
       ['POST', '/v2/alice/app/blobs/uploads/', undefined],
