@@ -5,7 +5,7 @@
 import type { OutgoingHttpHeaders } from 'node:http'
 import { Readable } from 'node:stream'
 import { RegistryError } from '../registry/error.ts'
-import { readBytes } from './buffer-pool.ts'
+import { readSizes } from './buffer-pool.ts'
 import type { BufferPool } from './buffer-pool.ts'
 import type { Piece } from './lane-connection.ts'
 import type { LaneConnections } from './lane-connections.ts'
@@ -153,7 +153,7 @@ export function createBlobLane({ connections, buffers, timeouts, onRetry }: Blob
       }
     }
     connection.read({
-      wantedBytes: () => readBytes.small,
+      wantedSize: () => readSizes[0],
       take,
       end: (cause) => {
         failedSilent = kept !== undefined && received.length === 0

@@ -1,32 +1,61 @@
 /** Buffers that downloads are read into, used again and again so that the collector has nothing to do. */
 
-/** The sizes of a read in bytes: `small` to begin with, `large` while a client takes all it is given. */
-export const readBytes = { small: 64 * 1024, large: 256 * 1024 } as const
+/**
+ * The sizes of a read, in bytes. A larger one saves system calls and calls into OpenSSL (docs/explanation/streaming.md
+ * has the figures), and costs memory for as long as the client leaves it untaken.
+ */
+export const readSizes = [64 * 1024, 256 * 1024, 1024 * 1024] as const
+export type ReadSize = (typeof readSizes)[number]
 
 export type BufferPool = {
-  /** A buffer of at least so many bytes whose content is left from before: only what was read into it may leave it. */
-  take(bytes: number): Buffer
+  /** A buffer whose content is left from before: only what was read into it may leave it. */
+  take(size: ReadSize): Buffer
   /** Gives a buffer back that nothing reads or writes any more, not even the kernel. */
   give(buffer: Buffer): void
+  /** Begins a download; the fewer are under way, the larger its reads may be. */
+  join(): PoolShare
 }
 
-/** Creates a pool that keeps at most `maxBytes` of buffers that nobody uses; others are left to the collector. */
-export function createBufferPool(maxBytes: number): BufferPool {
-  const free = { small: [] as Buffer[], large: [] as Buffer[] }
+export type PoolShare = {
+  readonly largest: ReadSize
+  /** Called once, when the download has ended. */
+  leave(): void
+}
+
+export type BufferPoolLimits = {
+  /** Bytes of buffers kept while nobody uses them; more are left to the collector. */
+  readonly maxFreeBytes: number
+  /** Bytes that all downloads together may read at once, beyond the smallest size for each. */
+  readonly maxSharedBytes: number
+}
+
+export function createBufferPool({ maxFreeBytes, maxSharedBytes }: BufferPoolLimits): BufferPool {
+  const free = new Map<number, Buffer[]>(readSizes.map((size) => [size, []]))
   let freeBytes = 0
+  let downloads = 0
   return {
-    take: (bytes) => {
-      const size = bytes > readBytes.small ? 'large' : 'small'
-      const known = free[size].pop()
-      // Not zeroed and not of Node's shared slab: a pool of a process that moves gigabytes.
-      if (known === undefined) return Buffer.allocUnsafeSlow(readBytes[size])
-      freeBytes -= known.length
+    take: (size) => {
+      const known = free.get(size)?.pop()
+      // Not zeroed, and of no slab that holds anything else.
+      if (known === undefined) return Buffer.allocUnsafeSlow(size)
+      freeBytes -= size
       return known
     },
     give: (buffer) => {
-      if (freeBytes + buffer.length > maxBytes) return
+      if (freeBytes + buffer.length > maxFreeBytes) return
       freeBytes += buffer.length
-      free[buffer.length === readBytes.large ? 'large' : 'small'].push(buffer)
+      free.get(buffer.length)?.push(buffer)
+    },
+    join: () => {
+      downloads += 1
+      return {
+        get largest() {
+          return readSizes.findLast((size) => size * downloads <= maxSharedBytes) ?? readSizes[0]
+        },
+        leave: () => {
+          downloads -= 1
+        },
+      }
     },
   }
 }

@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http'
-import { readBytes } from './buffer-pool.ts'
-import type { BufferPool } from './buffer-pool.ts'
+import { readSizes } from './buffer-pool.ts'
+import type { BufferPool, ReadSize } from './buffer-pool.ts'
 import { createInactivityTimer } from './inactivity.ts'
 import type { LaneConnection, Piece } from './lane-connection.ts'
 import type { LaneConnections } from './lane-connections.ts'
@@ -30,9 +30,9 @@ type FirstPiece = Piece & { readonly start: number }
 
 /** Pieces that the client has not taken yet: at this many the upstream has to wait. */
 const maxInFlight = 2
-/** So many full reads in a row that the client took at once, and reads become large. */
+/** So many full reads in a row that the client took at once, and reads become larger. */
 const fullReadsToGrow = 4
-/** A client for which the upstream had to wait this long gets small reads again, in milliseconds. */
+/** A client for which the upstream had to wait this long gets the smallest reads again, in milliseconds. */
 const slowMs = 50
 
 /** Takes over a connection at the end of a head. */
@@ -45,10 +45,11 @@ export function createBlobBody(
   /** What came before {@link BlobBody.stream} was called. */
   const early: (Piece & { readonly start: number })[] = [first]
   let failed: Error | undefined
-  let wanted: number = readBytes.small
+  const share = buffers.join()
+  let wanted: ReadSize = readSizes[0]
   connection.pause()
   connection.read({
-    wantedBytes: () => wanted,
+    wantedSize: () => (wanted < share.largest ? wanted : share.largest),
     take: (piece) => {
       early.push({ ...piece, start: 0 })
     },
@@ -85,6 +86,7 @@ export function createBlobBody(
       done = true
       sourceTimer.stop()
       sinkTimer.stop()
+      share.leave()
       res.off('close', onClose).off('error', onError).on('error', ignore)
       if (end.kind === 'complete') connections.keep(connection, head)
       else connection.destroy()
@@ -104,7 +106,7 @@ export function createBlobBody(
     function resume(): void {
       if (done || pausedAtMs === undefined || inFlight >= maxInFlight || charging > 0) return
       if (performance.now() - pausedAtMs > slowMs) {
-        wanted = readBytes.small
+        wanted = readSizes[0]
         fullReads = 0
       }
       pausedAtMs = undefined
@@ -127,11 +129,15 @@ export function createBlobBody(
       remaining -= bytes
       charge(bytes)
       fullReads = length === buffer.length && inFlight < maxInFlight ? fullReads + 1 : 0
-      if (fullReads >= fullReadsToGrow) wanted = readBytes.large
+      if (fullReads >= fullReadsToGrow) grow()
       if (bytes > 0) write(buffer, start, length)
       else buffers.give(buffer)
       if (remaining === 0) finish({ kind: 'complete' })
       else if (inFlight >= maxInFlight) pause()
+    }
+    function grow(): void {
+      wanted = readSizes.find((size) => size > wanted) ?? wanted
+      fullReads = 0
     }
     function write(buffer: Buffer, start: number, length: number): void {
       inFlight += 1
@@ -163,7 +169,7 @@ export function createBlobBody(
     if (res.destroyed) onClose()
     pausedAtMs = performance.now()
     connection.read({
-      wantedBytes: () => wanted,
+      wantedSize: () => (wanted < share.largest ? wanted : share.largest),
       take: (piece) => {
         take({ ...piece, start: 0 })
       },
@@ -180,6 +186,7 @@ export function createBlobBody(
   return {
     stream,
     discard: () => {
+      share.leave()
       connection.destroy()
     },
   }

@@ -2,16 +2,16 @@
 import net from 'node:net'
 import type { LookupFunction, Socket } from 'node:net'
 import tls from 'node:tls'
-import { readBytes } from './buffer-pool.ts'
-import type { BufferPool } from './buffer-pool.ts'
+import { readSizes } from './buffer-pool.ts'
+import type { BufferPool, ReadSize } from './buffer-pool.ts'
 
 /** Bytes that were read. Whoever gets a piece owns its buffer and gives it back to the pool when nothing uses it any more. */
 export type Piece = { readonly buffer: Buffer; readonly length: number }
 
 /** Who reads a connection at the moment; without a reader a byte that comes is one too many. */
 export type Reader = {
-  /** Size of the next read, in bytes. */
-  readonly wantedBytes: () => number
+  /** Size of the next read. */
+  readonly wantedSize: () => ReadSize
   /** Takes a piece. After {@link LaneConnection.pause} up to three more may still come on a TLS connection. */
   readonly take: (piece: Piece) => void
   /** The connection ended or failed; told once, and nothing comes after it. */
@@ -54,14 +54,14 @@ export type LaneTarget = {
  */
 export function openLaneConnection(target: LaneTarget, buffers: BufferPool, onReady: () => void): LaneConnection {
   let reader: Reader | undefined
-  let next = buffers.take(readBytes.small)
+  let next = buffers.take(readSizes[0])
   let ready = false
   let ended = false
   const onread = {
     buffer: () => next,
     callback: (length: number): boolean => {
       const buffer = next
-      next = buffers.take(reader?.wantedBytes() ?? readBytes.small)
+      next = buffers.take(reader?.wantedSize() ?? readSizes[0])
       if (reader === undefined) end(new Error('the upstream sent bytes that nobody asked for'))
       else reader.take({ buffer, length })
       return !socket.isPaused()

@@ -65,8 +65,8 @@ export type Proxy = {
 /** The distribution registry's own limit (`MaxManifestBodySize`); the specification asks for at least this much. */
 const maxManifestBytes = 4 * 1024 * 1024
 
-/** Buffers kept for downloads to come, in bytes; more are in use while more is downloaded. */
-const maxFreeBytes = 16 * 1024 * 1024
+/** In bytes: up to eight downloads at once have the largest reads, up to thirty-two the middle ones. */
+const laneMemory = { maxFreeBytes: 16 * 1024 * 1024, maxSharedBytes: 8 * 1024 * 1024 }
 
 const left = { kind: 'left' } as const
 
@@ -77,7 +77,7 @@ type Asked = { readonly response: UpstreamResponse; readonly request?: ClientReq
 export function createProxy(settings: ProxySettings, observe: ProxyObserver): Proxy {
   const { upstreamUrl, upstreamTimeouts: timeouts, credential } = settings
   const client = createUpstreamClient(timeouts, settings.upstreamCa)
-  const buffers = createBufferPool(maxFreeBytes)
+  const buffers = createBufferPool(laneMemory)
   const lane = createBlobLane({
     connections: createLaneConnections({ ...settings, keepAliveMs: timeouts.keepAliveMs, buffers }),
     buffers,
