@@ -252,6 +252,14 @@ const rows = {
     sentence: 'the registry behind this gateway redirects to an address that is not allowed',
     reason: 'Bad Gateway (redirect not allowed)',
   },
+  catalogCold: {
+    code: 'UNAVAILABLE',
+    status: 503,
+    source: 'upstream',
+    sentence: 'the list of repositories is still being read from the registry; ask again in a few seconds',
+    reason: 'Service Unavailable (list of repositories not read yet)',
+    retryAfterSeconds: 5,
+  },
   readOnly: {
     code: 'UNAVAILABLE',
     status: 503,
