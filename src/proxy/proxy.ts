@@ -1,5 +1,5 @@
 import { validateHeaderValue } from 'node:http'
-import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Readable } from 'node:stream'
 import { RegistryError } from '../registry/error.ts'
 import type { Grant } from '../registry/grant.ts'
@@ -8,20 +8,21 @@ import type { RegistryRequest, RequestKind } from '../registry/route.ts'
 import type { Transfer } from '../registry/transfer.ts'
 import { createAnswerPolicy } from './answer.ts'
 import type { RedirectSettings } from './answer.ts'
-import { closeUnlessComplete, endAnswer, sendContinue } from './early-answer.ts'
+import { closeUnlessComplete, endAnswer } from './early-answer.ts'
+import { createAsk, maxManifestBytes } from './ask.ts'
+import type { Asked, AskedBlob } from './ask.ts'
 import { createBlobLane } from './blob-stream.ts'
-import type { LaneAnswer } from './blob-stream.ts'
 import { createBufferPool } from './buffer-pool.ts'
 import { createInactivityTimer } from './inactivity.ts'
 import type { BlobStreamOptions } from './lane-body.ts'
 import { createLaneConnections } from './lane-connections.ts'
 import { startPump } from './pump.ts'
-import { brokenOffBy, uploadFault } from './pump-end.ts'
+import { brokenOffBy } from './pump-end.ts'
 import { bodyFraming, upstreamRequestHeaders } from './request-headers.ts'
-import type { BodyFraming, Forwarding } from './request-headers.ts'
+import type { Forwarding } from './request-headers.ts'
 import { clientResponseHeaders } from './response-headers.ts'
-import { createUpstreamClient, isStaleConnection } from './upstream-client.ts'
-import type { OpenCall, OpenUpstream, UpstreamCall, UpstreamResponse, UpstreamTimeouts } from './upstream-client.ts'
+import { createUpstreamClient } from './upstream-client.ts'
+import type { OpenCall, OpenUpstream, UpstreamTimeouts } from './upstream-client.ts'
 
 export type ProxySettings = {
   /** Origin of the registry: http or https, no path. */
@@ -62,16 +63,8 @@ export type Proxy = {
   close(): void
 }
 
-/** The distribution registry's own limit (`MaxManifestBodySize`); the specification asks for at least this much. */
-const maxManifestBytes = 4 * 1024 * 1024
-
 /** In bytes: up to eight downloads at once have the largest reads, up to thirty-two the middle ones. */
 const laneMemory = { maxFreeBytes: 16 * 1024 * 1024, maxSharedBytes: 8 * 1024 * 1024 }
-
-const left = { kind: 'left' } as const
-
-/** An answer of the upstream, or undefined when the client went away while it was waited for. */
-type Asked = { readonly response: UpstreamResponse; readonly request?: ClientRequest } | undefined
 
 /** Creates the forwarding stage for one upstream. */
 export function createProxy(settings: ProxySettings, observe: ProxyObserver): Proxy {
@@ -86,6 +79,7 @@ export function createProxy(settings: ProxySettings, observe: ProxyObserver): Pr
       observe.upstreamRetried()
     },
   })
+  const asking = createAsk({ lane, timeouts, clientInactivityMs: settings.clientInactivityMs, observe })
   const answers = createAnswerPolicy(settings.redirects, credential !== undefined, timeouts.headersMs)
   const upstream = {
     host: upstreamUrl.host,
@@ -116,124 +110,16 @@ export function createProxy(settings: ProxySettings, observe: ProxyObserver): Pr
     }
     res.once('close', () => current?.request.destroy())
     const startedMs = performance.now()
-    const viaLane = request.kind === 'blob' && request.method === 'GET' ? await laneAnswer(res, call) : left
-    const asked =
-      viaLane?.kind === 'left'
-        ? await upstreamAnswer(req, res, request, transfer, body, (fresh) => open(call, fresh))
-        : viaLane
+    const question = { req, res, request, transfer, body, call }
+    const asked = await asking.ask(question, (fresh) => open(call, fresh))
     if (asked === undefined) {
       transfer.end('aborted-by-client')
       res.destroy()
       return
     }
     observe.upstreamResponded(request.kind, (performance.now() - startedMs) / 1000)
-    if ('kind' in asked && asked.kind === 'blob') await streamBlob(req, res, request, asked, transfer)
+    if (asked.kind === 'blob') await streamBlob(req, res, request, asked, transfer)
     else await answer(req, res, request, asked, transfer, about, open)
-  }
-
-  /** Asks for a blob by its lane; nothing when the client left while the head was waited for. */
-  async function laneAnswer(res: ServerResponse, call: UpstreamCall): Promise<LaneAnswer | undefined> {
-    const asking = lane.open(call)
-    const cancel = (): void => {
-      asking.cancel()
-    }
-    res.once('close', cancel)
-    try {
-      const answer = await asking.answer
-      if (answer.kind !== 'left') observe.upstreamContact(true)
-      return answer
-    } catch (error) {
-      if (res.destroyed) return undefined
-      observe.upstreamContact(false)
-      throw error
-    } finally {
-      res.off('close', cancel)
-    }
-  }
-
-  /** Gets the head of the answer; nothing when the client left while it was waited for. */
-  async function upstreamAnswer(
-    req: IncomingMessage,
-    res: ServerResponse,
-    request: RegistryRequest,
-    transfer: Transfer,
-    body: BodyFraming,
-    open: (fresh: boolean) => OpenCall,
-  ): Promise<Asked> {
-    const first = open(false)
-    try {
-      const asked = await (body.kind === 'none'
-        ? ask(res, request, first, open)
-        : send(req, res, request, first, transfer))
-      if (asked !== undefined) observe.upstreamContact(true)
-      return asked
-    } catch (error) {
-      first.request.destroy()
-      if (res.destroyed) return undefined
-      if (error instanceof RegistryError && error.source === 'upstream') observe.upstreamContact(false)
-      throw error
-    }
-  }
-
-  /** Asks without a body. A GET or HEAD that met a connection which the upstream had closed is asked once more. */
-  async function ask(
-    res: ServerResponse,
-    request: RegistryRequest,
-    first: OpenCall,
-    open: (fresh: boolean) => OpenCall,
-  ): Promise<Asked> {
-    try {
-      return await headOf(first, request)
-    } catch (error) {
-      const repeatable = request.method === 'GET' || request.method === 'HEAD'
-      // A client that left ended the connection too; nobody would be there for a second answer.
-      if (!repeatable || res.destroyed || !isStaleConnection(first.request, error)) throw error
-      observe.upstreamRetried()
-      return headOf(open(true), request)
-    }
-  }
-
-  async function headOf(open: OpenCall, request: RegistryRequest): Promise<Asked> {
-    open.request.end()
-    open.awaitHead(headLimitMs(request))
-    return { response: await open.answer, request: open.request }
-  }
-
-  function headLimitMs(request: RegistryRequest): number {
-    const commits = request.method === 'PUT' && request.kind === 'upload-session'
-    const monolithic = request.kind === 'upload-start' && request.digest !== undefined
-    return commits || monolithic ? timeouts.commitHeadersMs : timeouts.headersMs
-  }
-
-  /** Sends with a body, which the upstream may answer before it has all of it. */
-  async function send(
-    req: IncomingMessage,
-    res: ServerResponse,
-    request: RegistryRequest,
-    open: OpenCall,
-    transfer: Transfer,
-  ): Promise<Asked> {
-    sendContinue(req, res)
-    const pump = startPump(req, open.request, {
-      charge: (bytes) => transfer.charge('up', bytes),
-      sourceIdleMs: settings.clientInactivityMs,
-      sinkIdleMs: timeouts.inactivityMs,
-      ...(request.kind === 'manifest' && { maxBytes: maxManifestBytes }),
-    })
-    try {
-      const first = await Promise.race([pump.ended, open.answer])
-      if (!('kind' in first)) return { response: first, request: open.request }
-      if (first.kind === 'complete') return await headOf(open, request)
-      if (first.kind === 'source-failed') {
-        open.request.destroy()
-        return undefined
-      }
-      // The connection of the upstream failed; an answer that it had sent before says more than the failure.
-      if (first.kind === 'sink-failed') return { response: await open.answer, request: open.request }
-      throw uploadFault(first)
-    } finally {
-      pump.stop()
-    }
   }
 
   /** Writes the answer that the client gets for the one the upstream gave. */
@@ -241,7 +127,7 @@ export function createProxy(settings: ProxySettings, observe: ProxyObserver): Pr
     req: IncomingMessage,
     res: ServerResponse,
     request: RegistryRequest,
-    asked: NonNullable<Asked>,
+    asked: Asked,
     transfer: Transfer,
     about: Forwarding,
     open: OpenUpstream,
@@ -276,7 +162,7 @@ export function createProxy(settings: ProxySettings, observe: ProxyObserver): Pr
     req: IncomingMessage,
     res: ServerResponse,
     request: RegistryRequest,
-    { head, body }: Extract<LaneAnswer, { kind: 'blob' }>,
+    { head, body }: AskedBlob,
     transfer: Transfer,
   ): Promise<void> {
     try {
