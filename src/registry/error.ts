@@ -169,6 +169,13 @@ const rows = {
     sentence: 'the user may not do this here',
     reason: 'Forbidden (policy)',
   },
+  tagProtected: {
+    code: 'DENIED',
+    status: 403,
+    source: 'client',
+    sentence: 'the tag is protected and already names another manifest',
+    reason: 'Forbidden (protected tag)',
+  },
   originRefused: {
     code: 'DENIED',
     status: 403,
@@ -199,6 +206,14 @@ const rows = {
     sentence: 'the gateway cannot write its audit at this moment, and does not do this without; nothing was changed',
     reason: 'Service Unavailable (audit cannot be written)',
     retryAfterSeconds: 5,
+  },
+  tagBusy: {
+    code: 'UNAVAILABLE',
+    status: 503,
+    source: 'gateway',
+    sentence: 'too many pushes to protected tags are under way at this moment; try again in a few seconds',
+    reason: 'Service Unavailable (too many pushes to protected tags)',
+    retryAfterSeconds: 2,
   },
   upstreamUnreachable: {
     code: 'UNAVAILABLE',
@@ -258,6 +273,14 @@ const rows = {
     source: 'upstream',
     sentence: 'the list of repositories is still being read from the registry; ask again in a few seconds',
     reason: 'Service Unavailable (list of repositories not read yet)',
+    retryAfterSeconds: 5,
+  },
+  tagCheckFailed: {
+    code: 'UNAVAILABLE',
+    status: 503,
+    source: 'upstream',
+    sentence: 'the registry behind this gateway did not say what the protected tag names; nothing was pushed',
+    reason: 'Service Unavailable (protected tag cannot be checked)',
     retryAfterSeconds: 5,
   },
   readOnly: {
