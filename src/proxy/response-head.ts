@@ -28,8 +28,11 @@ const statusLinePattern = /^HTTP\/1\.1 ([2-5]\d\d) [\t -~]*$/
 const headerLinePattern = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[\t ]*([!-~](?:[\t -~]*[!-~])?)?[\t ]*$/
 const lengthPattern = /^(?:0|[1-9]\d{0,14})$/
 
-/** Headers that change what the rest of the message is, other than Content-Length. */
-const framing = new Set(['transfer-encoding', 'upgrade', 'trailer', 'http2-settings'])
+/**
+ * Headers that change what the rest of the message is, other than Content-Length; one that `node:http` takes for a
+ * Connection; and a name that its object of headers cannot hold.
+ */
+const framing = new Set(['transfer-encoding', 'upgrade', 'trailer', 'http2-settings', 'proxy-connection', '__proto__'])
 /** Of these `node:http` keeps the first where they stand twice, which need not be what another reader does. */
 const single = new Set([
   'age',
@@ -61,7 +64,7 @@ const single = new Set([
 export function readResponseHead(bytes: Buffer): ReadHead {
   const end = bytes.indexOf('\r\n\r\n')
   if (end > maxHeadBytes || (end === -1 && bytes.length > maxHeadBytes)) return unusual('a head of more than 16 KiB')
-  if (end === -1) return { kind: 'incomplete' }
+  if (end === -1) return beginsPlain(bytes.toString('latin1')) ? { kind: 'incomplete' } : unusual('no head of HTTP/1.1')
   const [statusLine = '', ...lines] = bytes.toString('latin1', 0, end).split('\r\n')
   const status = statusLinePattern.exec(statusLine)?.[1]
   if (status === undefined) return unusual('a status line that is not plain HTTP/1.1 2xx to 5xx')
@@ -76,6 +79,12 @@ export function readResponseHead(bytes: Buffer): ReadHead {
   if (bodyBytes === undefined) return unusual('no Content-Length that is plain')
   const keepAlive = connection?.toLowerCase() !== 'close'
   return { kind: 'head', head: { statusCode, headers, bodyBytes, keepAlive }, bodyStart: end + 4 }
+}
+
+/** Whether the beginning of a head may still become a plain one; nobody should wait for the end of what is none. */
+function beginsPlain(text: string): boolean {
+  const lineEnd = text.indexOf('\r\n')
+  return (lineEnd === -1 || statusLinePattern.test(text.slice(0, lineEnd))) && !/(?<!\r)\n/.test(text)
 }
 
 /** The headers, or why they are unusual. */
