@@ -73,7 +73,7 @@ function openPage({ open, url, authorization }: UpstreamPagesOptions, target: st
   return open({ url, method: 'GET', target, headers }, fresh)
 }
 
-/** Reads one answer. Whatever goes wrong, the connection is given up; a page that was read whole leaves it to the pool. */
+/** Reads one answer. Its connection goes back to the pool when it was read to its end, and is given up otherwise. */
 async function pageOf(
   call: OpenCall,
   { headersMs, bodyMs }: UpstreamPagesOptions,
