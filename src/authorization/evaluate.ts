@@ -1,5 +1,5 @@
 import { mountAccess, requiredAccess } from '../registry/access.ts'
-import type { Access } from '../registry/access.ts'
+import type { Access, TagReach } from '../registry/access.ts'
 import type { Circumstances, Grant, Preconditions, RuleReference } from '../registry/grant.ts'
 import type { Tag } from '../registry/name.ts'
 import type { Principal } from '../registry/principal.ts'
@@ -58,7 +58,7 @@ export function evaluate(
   circumstances: Circumstances,
 ): Decision {
   const judge = policy.judgeFor(principal, circumstances)
-  const required = [...requiredAccess(request), ...overwriteAccess(policy, request)]
+  const required = [...requiredAccess(request), ...furtherAccess(policy, request)]
   const judgements: Judgement[] = []
   for (const access of required) {
     const judgement = judgeAccess(judge, principal, access)
@@ -123,20 +123,24 @@ export function isGranted({ verdict }: Judgement): boolean {
   }
 }
 
+/** What a request needs besides what is seen in itself: deleting, where tags are protected. */
+function furtherAccess(policy: Policy, request: RegistryRequest): readonly Access[] {
+  if (request.method !== 'DELETE' || (request.kind !== 'manifest' && request.kind !== 'blob')) return []
+  const tag = request.kind === 'manifest' && request.reference.kind === 'tag' ? request.reference.tag : undefined
+  return overwriteAccess(policy, request.repository, tag)
+}
+
 /**
  * What deleting needs besides `delete` where tags are protected. A manifest by its digest goes with all its tags, and an
  * image whose blob is gone is gone too; nobody can tell which tags those are.
+ *
+ * @param tag nothing where a manifest is deleted by its digest, or a blob
  */
-function overwriteAccess(policy: Policy, request: RegistryRequest): readonly Access[] {
-  if (request.method !== 'DELETE' || (request.kind !== 'manifest' && request.kind !== 'blob')) return []
-  const { repository: name } = request
-  if (request.kind === 'manifest' && request.reference.kind === 'tag') {
-    const { tag } = request.reference
-    if (protectionOfTag(policy, name, tag) === undefined) return []
-    return [{ type: 'repository', name, anyOf: ['overwrite'], tags: { kind: 'named', tags: [tag] } }]
-  }
-  if (policy.protectionIn(name) === undefined) return []
-  return [{ type: 'repository', name, anyOf: ['overwrite'], tags: { kind: 'any' } }]
+export function overwriteAccess(policy: Policy, name: string, tag: Tag | undefined): readonly Access[] {
+  const protection = tag === undefined ? policy.protectionIn(name) : protectionOfTag(policy, name, tag)
+  if (protection === undefined) return []
+  const tags: TagReach = tag === undefined ? { kind: 'any' } : { kind: 'named', tags: [tag] }
+  return [{ type: 'repository', name, anyOf: ['overwrite'], tags }]
 }
 
 /** The tags that a PUT sets and that the principal may not move: it may only create them. */
