@@ -147,6 +147,26 @@ describe('a tag lock', () => {
     expect(await lock.run(['a'], () => Promise.resolve('free'), wait)).toBe('free')
   })
 
+  test('a client that leaves in the moment of its turn passes it on, and takes nobody else’s', async () => {
+    const lock = createTagLock(10)
+    const work = Promise.withResolvers<string>()
+    const holder = lock.run(['a'], () => work.promise, wait)
+    const client = new AbortController()
+    const leaver = hold(lock, ['a'], { ...wait, signal: client.signal })
+    const next = hold(lock, ['a'], { waitMs: 5_000 })
+    await settle()
+    // After the holder has given the key back, and before the leaver has taken notice.
+    void work.promise.then(() => {
+      client.abort(new Error('left'))
+    })
+    work.resolve('done')
+    expect(await holder).toBe('done')
+    await expect(leaver.result).rejects.toThrow('left')
+    expect(leaver.state.hasBegun).toBe(false)
+    next.end('next')
+    expect(await next.result).toBe('next')
+  })
+
   test('work that has begun is not ended by its client', async () => {
     const client = new AbortController()
     const work = hold(createTagLock(0), ['a'], { ...wait, signal: client.signal })
