@@ -23,7 +23,7 @@ export type CatalogOptions = SnapshotBounds & {
   readonly fetchPage: FetchPage
   /** How long a snapshot is left alone before somebody's question starts the next walk, in milliseconds. */
   readonly refreshMs: number
-  /** How long after its walk a snapshot is shown at most, in milliseconds. */
+  /** How old a snapshot may be when a walk begins and it is still shown until that walk ends, in milliseconds. */
   readonly staleMs: number
   /** How long a question waits for a walk when there is nothing to show; a small registry is walked in that time. */
   readonly waitMs: number
@@ -71,8 +71,8 @@ type Walking = { readonly done: Promise<void>; readonly pushed: Set<RepositoryNa
  * One walk at a time, however many ask, and none while nobody asks: walking 100,000 names costs distribution 2.8 more
  * than a minute of a processor, and most gateways are never asked. The first question starts the first walk and waits a
  * moment for it; a later one starts the next when the snapshot has been left alone for `refreshMs` and for twice the time
- * that its walk took, and is answered from the old one. A failed walk leaves the snapshot as it is, until it is stale;
- * it is repeated after 5 s, 10 s, 20 s ... and at most `refreshMs`.
+ * that its walk took (at most half of `staleMs`), and is answered from the old one. A failed walk leaves the snapshot as
+ * it is, until it is stale; it is repeated after 5 s, 10 s, 20 s ... and at most `refreshMs`.
  *
  * A name that is gone at the upstream goes with the next walk. Distribution lists a repository whose manifests were all
  * deleted; so does this.
@@ -86,14 +86,15 @@ export function createCatalog(options: CatalogOptions): Catalog {
   let walking: Walking | undefined
 
   function current(): Snapshot | undefined {
-    if (kept !== undefined && now() - kept.atMs > staleMs) kept = undefined
+    // While a walk is on its way to replace it, an old snapshot is better than none.
+    if (kept !== undefined && walking === undefined && now() - kept.atMs > staleMs) kept = undefined
     return kept?.snapshot
   }
 
   function isDue(): boolean {
     if (walking !== undefined || stopping.signal.aborted) return false
     if (failed !== undefined && now() < failed.untilMs) return false
-    return kept === undefined || now() - kept.atMs >= kept.restMs
+    return current() === undefined || (kept !== undefined && now() - kept.atMs >= kept.restMs)
   }
 
   async function walk(pushed: ReadonlySet<RepositoryName>): Promise<void> {
@@ -101,7 +102,8 @@ export function createCatalog(options: CatalogOptions): Catalog {
     const seconds = (): number => (now() - startedMs) / 1000
     try {
       const { snapshot, pages, ignored } = await walkCatalog(fetchPage, options, pushed, stopping.signal)
-      kept = { snapshot, atMs: now(), restMs: Math.max(refreshMs, restPerWalk * (now() - startedMs)) }
+      const restMs = Math.min(Math.max(refreshMs, restPerWalk * (now() - startedMs)), staleMs / 2)
+      kept = { snapshot, atMs: now(), restMs }
       failed = undefined
       observe.walked({ kind: 'complete', seconds: seconds(), names: snapshot.names.length, pages, ignored })
     } catch (error) {

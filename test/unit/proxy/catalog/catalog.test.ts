@@ -165,6 +165,22 @@ describe('a warm catalog', () => {
     await request(3)
   })
 
+  test('rests for half of the time in which it counts as good at most, and is shown until a long walk ends', async () => {
+    const { shown, asked, pass, request, walk } = await warm()
+    pass(60_000)
+    await shown()
+    await request(2)
+    pass(1_000_000)
+    expect(await shown()).toEqual(['alice/app', 'bob/app'])
+    await walk(2, ['bob/app'])
+    pass(299_999)
+    await shown()
+    expect(asked).toHaveLength(2)
+    pass(1)
+    await shown()
+    await request(3)
+  })
+
   test('shows what was pushed at once', async () => {
     const { catalog, shown } = await warm()
     catalog.add(repository('alice/new'))
