@@ -4,13 +4,17 @@
  */
 import { text } from 'node:stream/consumers'
 import { openConnection } from './load/connection.ts'
+import { handshakes } from './load/handshakes.ts'
 import { parseJob } from './load/job.ts'
 import type { Job, Sample, Target } from './load/job.ts'
 import { pull } from './load/pull.ts'
 import { push } from './load/push.ts'
 import { requests } from './load/requests.ts'
+import { slowPull } from './load/slow-pull.ts'
 import { cpuSeconds, peakResidentBytes, processTree } from './measure.ts'
 import { percentile } from './statistics.ts'
+
+const mebibyte = 1024 ** 2
 
 async function runJob(job: Job): Promise<Sample> {
   switch (job.kind) {
@@ -29,9 +33,26 @@ async function runJob(job: Job): Promise<Sample> {
       return {
         requestsPerSecond: latenciesMs.length / seconds,
         cpuMicrosecondsPerRequest: (spent.cpuSeconds * 1e6) / latenciesMs.length,
-        peakResidentMegabytes: spent.peakResidentBytes / 1e6,
+        peakResidentMebibytes: spent.peakResidentBytes / mebibyte,
         p50Ms: percentile(latenciesMs, 50),
         p99Ms: percentile(latenciesMs, 99),
+      }
+    }
+    case 'slow-pull': {
+      const { growthBytes, slowestBytesPerSecond } = await slowPull(job, processTree(job.target.pid))
+      return {
+        memoryGrowthMebibytes: growthBytes / mebibyte,
+        slowestKilobytesPerSecond: slowestBytesPerSecond / 1e3,
+      }
+    }
+    case 'handshakes': {
+      let cost = costOf(job.target)
+      const { seconds, count } = await handshakes(job, () => {
+        cost = costOf(job.target)
+      })
+      return {
+        handshakesPerSecond: count / seconds,
+        cpuMicrosecondsPerHandshake: (cost().cpuSeconds * 1e6) / count,
       }
     }
   }
@@ -62,7 +83,7 @@ function transferSample(bytes: number, seconds: number, cost: Cost): Sample {
   return {
     megabytesPerSecond: bytes / 1e6 / seconds,
     cpuSecondsPerGigabyte: (cost.cpuSeconds * 1e9) / bytes,
-    peakResidentMegabytes: cost.peakResidentBytes / 1e6,
+    peakResidentMebibytes: cost.peakResidentBytes / mebibyte,
   }
 }
 

@@ -107,11 +107,10 @@ async function circumstancesOf(options: BenchOptions, upstream: Upstream, date: 
     cipher,
     upstream: (await peers.find(({ name }) => name === 'registry')?.find()) ?? 'unknown',
     dataIn: upstream.dataIn,
-    blobBytes: upstream.bytes,
+    blobBytes: upstream.blob.bytes,
     rounds: options.rounds,
-    connections: options.extent.connections,
-    windowMs: options.extent.windowMs,
-    baseline: options.baseline,
+    extent: options.extent,
+    baselines: options.baselines,
   }
 }
 

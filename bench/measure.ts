@@ -15,13 +15,12 @@ export function cpuSeconds(pids: readonly number[]): number {
 
 /** Sum of the largest resident sizes that the processes ever had, in bytes; what they share counts for each of them. */
 export function peakResidentBytes(pids: readonly number[]): number {
-  return sum(
-    pids.map((pid) => {
-      const peak = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))
-      if (peak === null) throw new Error(`the process ${pid} has no VmHWM`)
-      return Number(peak[1]) * 1024
-    }),
-  )
+  return sum(pids.map((pid) => statusBytes(pid, 'VmHWM')))
+}
+
+/** Sum of the resident sizes of the processes at this moment, in bytes; what they share counts for each of them. */
+export function residentBytes(pids: readonly number[]): number {
+  return sum(pids.map((pid) => statusBytes(pid, 'VmRSS')))
 }
 
 /** A process and all its descendants: some fronts are a master and its workers. */
@@ -39,6 +38,13 @@ export function processTree(root: number): readonly number[] {
   const tree = [root]
   for (const member of tree) tree.push(...parents.filter(([, parent]) => parent === member).map(([pid]) => pid))
   return tree
+}
+
+function statusBytes(pid: number, name: 'VmHWM' | 'VmRSS'): number {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8')
+  const kibibytes = new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1]
+  if (kibibytes === undefined) throw new Error(`the process ${pid} has no ${name}`)
+  return Number(kibibytes) * 1024
 }
 
 /** The fields of /proc/PID/stat behind the command, whose name may itself hold spaces and parentheses: `[0]` is the state. */

@@ -8,8 +8,8 @@ import type { Extent, Row } from './rows.ts'
 export type BenchOptions = {
   readonly rows: readonly Row[]
   readonly peers: readonly Peer[]
-  /** Name of the peer that ratios are taken against. */
-  readonly baseline: string
+  /** Names of the peers that ratios are taken against. */
+  readonly baselines: readonly string[]
   readonly rounds: number
   /** Of the blob, in bytes. */
   readonly size: number
@@ -19,14 +19,28 @@ export type BenchOptions = {
 }
 
 export const usage = `npm run bench -- [OPTION]...
-  --rounds N        measurements of each front in each row, medians are shown (5)
-  --size SIZE       of the blob: bytes, or a number with KiB, MiB or GiB (1GiB)
-  --only ROW,...    ${rows.map(({ name }) => name).join(', ')}
-  --peers NAME,...  ${peers.map(({ name }) => name).join(', ')}
-  --baseline NAME   the front that ratios are taken against (node-pipe)
-  --quick           4 MiB, one round, a moment of requests: shows that it works, measures nothing
-  --json FILE       instead of .wharfgate/bench/DATE.json
+  --rounds N           measurements of each front in each row, medians are shown (5)
+  --size SIZE          of the blob: bytes, or a number with KiB, MiB or GiB (1GiB)
+  --only ROW,...       ${rows.map(({ name }) => name).join(', ')}
+  --peers NAME,...     ${peers.map(({ name }) => name).join(', ')}
+  --baseline NAME,...  the fronts that ratios are taken against (node-pipe,nginx,haproxy)
+  --quick              4 MiB, one round, a moment of requests: shows that it works, measures nothing
+  --json FILE          instead of .wharfgate/bench/DATE.json
   --help`
+
+const wholeExtent: Extent = {
+  connections: 16,
+  warmUpMs: 2_000,
+  windowMs: 5_000,
+  slow: { clients: 200, bytesPerSecond: 100_000, windowMs: 10_000 },
+}
+
+const quickExtent: Extent = {
+  connections: 4,
+  warmUpMs: 100,
+  windowMs: 200,
+  slow: { clients: 8, bytesPerSecond: 100_000, windowMs: 2_000 },
+}
 
 /** A word that cannot be understood; the message names it. */
 export class UsageError extends Error {
@@ -42,20 +56,13 @@ export function parseOptions(words: readonly string[]): BenchOptions | undefined
   const { values } = parse(words)
   if (values.help === true) return undefined
   const quick = values.quick === true
-  const chosen = chooseFrom('--peers', peers, values.peers)
-  const baseline = values.baseline ?? 'node-pipe'
-  if (!peers.some(({ name }) => name === baseline)) {
-    throw new UsageError(`--baseline knows no "${baseline}"; known are ${namesOf(peers)}`)
-  }
   return {
     rows: chooseFrom('--only', rows, values.only),
-    peers: chosen,
-    baseline,
+    peers: chooseFrom('--peers', peers, values.peers),
+    baselines: chooseFrom('--baseline', peers, values.baseline ?? 'node-pipe,nginx,haproxy').map(({ name }) => name),
     rounds: values.rounds === undefined ? (quick ? 1 : 5) : parseRounds(values.rounds),
     size: values.size === undefined ? (quick ? 4 : 1024) * 1024 ** 2 : parseSize(values.size),
-    extent: quick
-      ? { connections: 16, warmUpMs: 100, windowMs: 200 }
-      : { connections: 16, warmUpMs: 2_000, windowMs: 5_000 },
+    extent: quick ? quickExtent : wholeExtent,
     jsonFile: values.json,
   }
 }

@@ -1,6 +1,8 @@
-/** What a run says in the end: tables for people, a document for programs. */
+/** What a run says in the end: tables and claims for people, a document for programs. */
+import { findingsOf } from './claims.ts'
+import type { Finding } from './claims.ts'
 import type { MetricName } from './load/job.ts'
-import type { Column } from './rows.ts'
+import type { Column, Extent } from './rows.ts'
 import type { PeerResult, RowResult } from './suite.ts'
 
 export type Circumstances = {
@@ -19,9 +21,9 @@ export type Circumstances = {
   readonly dataIn: 'disk' | 'memory'
   readonly blobBytes: number
   readonly rounds: number
-  readonly connections: number
-  readonly windowMs: number
-  readonly baseline: string
+  readonly extent: Extent
+  /** The fronts that ratios are taken against. */
+  readonly baselines: readonly string[]
 }
 
 /** A blob of less is too quick for a clock of hundredths of a second. */
@@ -30,33 +32,41 @@ const quotableRounds = 3
 
 /** The run as Markdown. */
 export function tablesOf(circumstances: Circumstances, results: readonly RowResult[]): string {
-  const { baseline } = circumstances
   const tables = results.map(
-    ({ row, peers }) => `${row.title} (${row.name})\n\n${tableOf(row.columns, peers, baseline)}`,
+    ({ row, peers }) => `${row.title} (${row.name})\n\n${tableOf(row.columns, peers, circumstances.baselines)}`,
   )
-  return `${[headOf(circumstances), ...tables].join('\n\n')}\n`
+  const source = isQuotable(circumstances) ? 'README.md tells what each means' : 'this run is too small for them'
+  const claims = `The claims (${source})\n\n${claimsOf(findingsOf(results))}`
+  return `${[headOf(circumstances), ...tables, claims].join('\n\n')}\n`
+}
+
+function isQuotable({ blobBytes, rounds }: Circumstances): boolean {
+  return blobBytes >= quotableBytes && rounds >= quotableRounds
 }
 
 function headOf(circumstances: Circumstances): string {
-  const { date, machine, node, cipher, upstream, dataIn, blobBytes, rounds, connections, windowMs } = circumstances
+  const { date, machine, node, cipher, upstream, dataIn, blobBytes, rounds } = circumstances
+  const { connections, windowMs, slow } = circumstances.extent
   const gibibytes = (bytes: number) => (bytes / 1024 ** 3).toFixed(1)
   return [
     `${date}, ${machine.processors} x ${machine.processor}, ${gibibytes(machine.memoryBytes)} GiB, ${machine.system}, node ${node}`,
     `TLSv1.3 ${cipher}, EC P-256; upstream ${upstream}, data ${dataIn === 'memory' ? 'in memory' : 'ON DISK'}`,
-    `blob ${blobBytes / 1024 ** 2} MiB, ${connections} connections for ${windowMs / 1000} s, ${rounds === 1 ? 'one round' : `medians of ${rounds} rounds`}`,
-    ...(blobBytes < quotableBytes || rounds < quotableRounds
-      ? [`Too small to quote: take at least ${quotableRounds} rounds and ${quotableBytes / 1024 ** 2} MiB.`]
-      : []),
+    `blob ${blobBytes / 1024 ** 2} MiB, ${connections} connections for ${windowMs / 1000} s, ${slow.clients} slow clients of ${slow.bytesPerSecond / 1000} KB/s for ${slow.windowMs / 1000} s; ${rounds === 1 ? 'one round' : `medians of ${rounds} rounds`}`,
+    ...(isQuotable(circumstances)
+      ? []
+      : [`Too small to quote: take at least ${quotableRounds} rounds and ${quotableBytes / 1024 ** 2} MiB.`]),
   ].join('\n')
 }
 
-function tableOf(columns: readonly Column[], peers: readonly PeerResult[], baseline: string): string {
-  const titles = columns.flatMap(({ title, hasRatio }) => (hasRatio ? [title, `to ${baseline}`] : [title]))
+function tableOf(columns: readonly Column[], peers: readonly PeerResult[], baselines: readonly string[]): string {
+  const titles = columns.flatMap(({ title, hasRatio }) =>
+    hasRatio ? [title, ...baselines.map((baseline) => `to ${baseline}`)] : [title],
+  )
   const lines = peers.map((result) => {
     const name = `${result.peer} (${result.note})`
     switch (result.kind) {
       case 'measured':
-        return [name, ...columns.flatMap((column) => cellsOf(column, result))]
+        return [name, ...columns.flatMap((column) => cellsOf(column, result, baselines))]
       case 'failed':
         return [name, `FAILED: ${inCell(result.reason)}`]
       case 'not installed':
@@ -73,10 +83,27 @@ function inCell(text: string): string {
 
 type Measured = Extract<PeerResult, { kind: 'measured' }>
 
-function cellsOf({ metric, digits, hasRatio }: Column, { medians, ratios }: Measured): readonly string[] {
+function cellsOf(
+  { metric, digits, hasRatio }: Column,
+  { medians, ratios }: Measured,
+  baselines: readonly string[],
+): readonly string[] {
   const value = shown(medians[metric], digits)
-  const ratio = ratios[metric]
-  return hasRatio ? [value, ratio === undefined ? '-' : `x ${shown(ratio, 2)}`] : [value]
+  if (!hasRatio) return [value]
+  return [value, ...baselines.map((baseline) => times(ratios[baseline]?.[metric]))]
+}
+
+function times(ratio: number | undefined): string {
+  return ratio === undefined ? '-' : `x ${shown(ratio, 2)}`
+}
+
+function claimsOf(findings: readonly Finding[]): string {
+  const lines = findings.map(({ claim, baseline, measured, verdict }) => [
+    claim,
+    baseline === undefined ? shown(measured, 0) : times(measured),
+    verdict,
+  ])
+  return aligned([['claim', 'measured', ''], ...lines])
 }
 
 function shown(value: number | undefined, digits: number): string {
@@ -110,6 +137,7 @@ export type ReportDocument = {
     readonly metrics: Readonly<Partial<Record<MetricName, string>>>
     readonly peers: readonly PeerResult[]
   }[]
+  readonly claims: readonly Finding[]
 }
 
 export function documentOf(circumstances: Circumstances, results: readonly RowResult[]): ReportDocument {
@@ -119,5 +147,5 @@ export function documentOf(circumstances: Circumstances, results: readonly RowRe
     metrics: Object.fromEntries(columns.map((column) => [column.metric, column.title])),
     peers,
   }))
-  return { circumstances, rows }
+  return { circumstances, rows, claims: findingsOf(results) }
 }

@@ -1,36 +1,46 @@
 /** What is measured: one row is one kind of load, asked of every front, and one table. */
 import type { Job, MetricName, Target } from './load/job.ts'
 import { manifestType } from './upstream.ts'
-import type { Upstream } from './upstream.ts'
+import type { Blob, Upstream } from './upstream.ts'
 
 export type Column = {
   readonly metric: MetricName
   readonly title: string
   readonly digits: number
-  /** Whether the ratio to the baseline stands beside it. */
+  /** Whether the ratios to the baselines stand beside it. */
   readonly hasRatio: boolean
 }
 
 /** How long and how wide. */
 export type Extent = {
+  /** Of the rows that ask as fast as they are answered. */
   readonly connections: number
   readonly warmUpMs: number
   readonly windowMs: number
+  /** Of `slow-pull`: how many read, how fast each, and for how long. */
+  readonly slow: { readonly clients: number; readonly bytesPerSecond: number; readonly windowMs: number }
 }
 
 export type MakeJob = (upstream: Upstream, target: Target, extent: Extent) => Job
 
 export type Row = {
+  /** What takes part: every front, measured in turns. Whatever has no front will be a kind of its own. */
+  readonly kind: 'fronts'
+  /**
+   * `once` for a front that is started, warmed up, and then measured in every round; `each round` where what a front
+   * did before would be in the figure: its memory grows less the second time.
+   */
+  readonly starts: 'once' | 'each round'
   /** As `--only` takes it. */
   readonly name: string
   readonly title: string
   readonly columns: readonly Column[]
-  /** Before the rounds, once for each front and not counted. */
+  /** Before the rounds, once for each front and not counted: shows that the front does it right. */
   readonly warmUp: MakeJob
   readonly job: MakeJob
 }
 
-const peak: Column = { metric: 'peakResidentMegabytes', title: 'peak RSS MB', digits: 0, hasRatio: true }
+const peak: Column = { metric: 'peakResidentMebibytes', title: 'peak RSS MiB', digits: 0, hasRatio: false }
 
 const transferColumns: readonly Column[] = [
   { metric: 'megabytesPerSecond', title: 'MB/s', digits: 0, hasRatio: true },
@@ -41,13 +51,17 @@ const transferColumns: readonly Column[] = [
 /** In the order in which they run. */
 export const rows: readonly Row[] = [
   {
+    kind: 'fronts',
+    starts: 'once',
     name: 'blob-pull',
     title: 'Blob pull, one TLS connection',
     columns: transferColumns,
-    warmUp: (upstream, target) => ({ ...pullJob(upstream, target), digest: upstream.digest }),
+    warmUp: (upstream, target) => ({ ...pullJob(upstream, target), digest: upstream.blob.digest }),
     job: pullJob,
   },
   {
+    kind: 'fronts',
+    starts: 'once',
     name: 'blob-push',
     title: 'Blob push, one TLS connection, POST and PUT',
     columns: transferColumns,
@@ -55,6 +69,8 @@ export const rows: readonly Row[] = [
     job: pushJob,
   },
   {
+    kind: 'fronts',
+    starts: 'once',
     name: 'manifest-get',
     title: 'Manifest GET with a login, bcrypt cost 10',
     columns: [
@@ -67,16 +83,61 @@ export const rows: readonly Row[] = [
     warmUp: (upstream, target, extent) => manifestJob(upstream, target, { ...extent, windowMs: 0 }),
     job: (upstream, target, extent) => manifestJob(upstream, target, { ...extent, warmUpMs: 0 }),
   },
+  {
+    kind: 'fronts',
+    starts: 'each round',
+    name: 'slow-pull',
+    title: 'Slow downloads at once, the memory of the front beyond its idle state',
+    columns: [
+      { metric: 'memoryGrowthMebibytes', title: 'growth MiB', digits: 0, hasRatio: true },
+      { metric: 'slowestKilobytesPerSecond', title: 'slowest KB/s', digits: 0, hasRatio: false },
+    ],
+    warmUp: ({ repository, slowBlob }, target) => ({
+      kind: 'pull',
+      target,
+      path: blobPath(repository, slowBlob),
+      ...slowBlob,
+    }),
+    job: ({ repository, slowBlob }, target, { slow }) => ({
+      kind: 'slow-pull',
+      target,
+      path: blobPath(repository, slowBlob),
+      bytes: slowBlob.bytes,
+      ...slow,
+    }),
+  },
+  {
+    kind: 'fronts',
+    starts: 'once',
+    name: 'tls-connections',
+    title: 'New TLS 1.3 connections, a full handshake each, no request',
+    columns: [
+      { metric: 'handshakesPerSecond', title: 'connections/s', digits: 0, hasRatio: true },
+      { metric: 'cpuMicrosecondsPerHandshake', title: 'CPU µs/connection', digits: 0, hasRatio: true },
+    ],
+    warmUp: (_upstream, target, extent) => handshakesJob(target, { ...extent, windowMs: 0 }),
+    job: (_upstream, target, extent) => handshakesJob(target, { ...extent, warmUpMs: 0 }),
+  },
 ]
 
-function pullJob({ repository, bytes, digest }: Upstream, target: Target): Job & { readonly kind: 'pull' } {
-  return { kind: 'pull', target, path: `/v2/${repository}/blobs/${digest}`, bytes }
+function blobPath(repository: string, { digest }: Blob): string {
+  return `/v2/${repository}/blobs/${digest}`
 }
 
-function pushJob({ repository, bytes, digest }: Upstream, target: Target): Job {
-  return { kind: 'push', target, repository, bytes, digest }
+function pullJob({ repository, blob }: Upstream, target: Target): Job & { readonly kind: 'pull' } {
+  return { kind: 'pull', target, path: blobPath(repository, blob), bytes: blob.bytes }
+}
+
+function pushJob({ repository, blob }: Upstream, target: Target): Job {
+  return { kind: 'push', target, repository, ...blob }
 }
 
 function manifestJob({ manifestPath, manifestSha256 }: Upstream, target: Target, extent: Extent): Job {
-  return { kind: 'requests', target, path: manifestPath, accept: manifestType, sha256: manifestSha256, ...extent }
+  const { connections, warmUpMs, windowMs } = extent
+  const asked = { path: manifestPath, accept: manifestType, sha256: manifestSha256 }
+  return { kind: 'requests', target, ...asked, connections, warmUpMs, windowMs }
+}
+
+function handshakesJob(target: Target, { connections, warmUpMs, windowMs }: Extent): Job {
+  return { kind: 'handshakes', target, connections, warmUpMs, windowMs }
 }

@@ -16,8 +16,8 @@ export type PeerResult = { readonly peer: string; readonly note: string } & (
       readonly kind: 'measured'
       readonly version: string
       readonly medians: Sample
-      /** Of the medians to the baseline's; empty where the baseline was not measured. */
-      readonly ratios: Sample
+      /** Of the medians to each baseline's; empty where that was not measured. */
+      readonly ratios: Readonly<Record<string, Sample>>
       /** One each round. */
       readonly samples: readonly Sample[]
     }
@@ -40,22 +40,28 @@ export type SuiteDependencies = {
  * @throws the signal's reason
  */
 export async function runSuite(options: BenchOptions, dependencies: SuiteDependencies): Promise<readonly RowResult[]> {
+  for (const { name, find } of options.peers) {
+    if ((await find()) === undefined)
+      dependencies.report(`${name} is not installed: left out, nothing is compared to it`)
+  }
   const results: RowResult[] = []
   for (const row of options.rows) results.push(await runRow(row, options, dependencies))
   return results
 }
+
+type Running = { readonly front: Front; readonly target: Target }
 
 /** A front in its row, and what became of it so far. */
 type Contender = {
   readonly peer: Peer
   readonly version: string | undefined
   readonly samples: Sample[]
-  running: { readonly front: Front; readonly target: Target } | undefined
+  running: Running | undefined
   failure: string | undefined
 }
 
 async function runRow(row: Row, options: BenchOptions, dependencies: SuiteDependencies): Promise<RowResult> {
-  const { stage, report, onEnd, signal } = dependencies
+  const { stage, report, signal } = dependencies
   const contenders = await Promise.all(options.peers.map(enter))
   const turn = async (contender: Contender, what: string, act: () => Promise<string>): Promise<void> => {
     signal.throwIfAborted()
@@ -69,19 +75,19 @@ async function runRow(row: Row, options: BenchOptions, dependencies: SuiteDepend
       report(`${title} FAILED: ${contender.failure}`)
     }
   }
-  const ask = async ({ running }: Contender, makeJob: MakeJob): Promise<Sample> => {
-    if (running === undefined) throw new Error('the front does not run')
-    return load(makeJob(stage.upstream, running.target, options.extent), signal)
+  const ask = async (contender: Contender, makeJob: MakeJob): Promise<Sample> => {
+    contender.running ??= await launch(contender.peer, dependencies)
+    try {
+      return await load(makeJob(stage.upstream, contender.running.target, options.extent), signal)
+    } finally {
+      if (row.starts === 'each round') await leave(contender)
+    }
   }
 
   for (const contender of contenders) {
     await turn(contender, 'warm-up', async () => {
-      const front = await contender.peer.start(stage)
-      onEnd(front.stop)
-      const { port, pid } = front
-      contender.running = { front, target: { port, pid, ca: stage.ca, authorization: authorizationOf(stage) } }
       await ask(contender, row.warmUp)
-      return `started ${contender.version ?? ''}, body right`
+      return `started ${contender.version ?? ''}, answers right`
     })
   }
   for (let round = 0; round < options.rounds; round += 1) {
@@ -96,8 +102,21 @@ async function runRow(row: Row, options: BenchOptions, dependencies: SuiteDepend
       })
     }
   }
-  await Promise.all(contenders.flatMap(({ running }) => (running === undefined ? [] : [running.front.stop()])))
-  return { row, peers: resultsOf(row, contenders, options.baseline) }
+  await Promise.all(contenders.map(leave))
+  return { row, peers: resultsOf(row, contenders, options.baselines) }
+}
+
+async function launch({ start: startFront }: Peer, { stage, onEnd }: SuiteDependencies): Promise<Running> {
+  const front = await startFront(stage)
+  onEnd(front.stop)
+  const { port, pid } = front
+  return { front, target: { port, pid, ca: stage.ca, authorization: authorizationOf(stage) } }
+}
+
+async function leave(contender: Contender): Promise<void> {
+  const { running } = contender
+  contender.running = undefined
+  await running?.front.stop()
 }
 
 async function enter(peer: Peer): Promise<Contender> {
@@ -106,32 +125,41 @@ async function enter(peer: Peer): Promise<Contender> {
 
 /** One job in a load generator of its own. */
 async function load(job: Job, signal: AbortSignal): Promise<Sample> {
-  const megabytes = job.kind === 'requests' ? 0 : job.bytes / 1e6
   const generator = start(process.execPath, [join(import.meta.dirname, 'load.ts')])
   const breakOff = (): void => {
     generator.kill('SIGKILL')
   }
   signal.addEventListener('abort', breakOff)
-  // A front that moves less than 5 MB/s stands still.
-  const timeoutMs = 60_000 + megabytes * 200
-  const { code, stdout, stderr } = await runStarted(generator, { input: JSON.stringify(job), timeoutMs }).finally(
-    () => {
-      signal.removeEventListener('abort', breakOff)
-    },
-  )
+  const input = { input: JSON.stringify(job), timeoutMs: timeoutMsOf(job) }
+  const { code, stdout, stderr } = await runStarted(generator, input).finally(() => {
+    signal.removeEventListener('abort', breakOff)
+  })
   if (code !== 0) throw new Error(stderr.trim() === '' ? `the load generator ended with code ${code}` : stderr.trim())
   return parseSample(stdout)
 }
 
-function resultsOf({ columns }: Row, contenders: readonly Contender[], baseline: string): readonly PeerResult[] {
+/** A front that moves less than 5 MB/s, or does not answer for a minute, stands still. */
+function timeoutMsOf(job: Job): number {
+  const isTransfer = job.kind === 'pull' || job.kind === 'push'
+  return 60_000 + (isTransfer ? job.bytes / 5_000 : job.windowMs)
+}
+
+function resultsOf(
+  { columns }: Row,
+  contenders: readonly Contender[],
+  baselines: readonly string[],
+): readonly PeerResult[] {
   const metrics = columns.map(({ metric }) => metric)
-  const reference = contenders.find(({ peer }) => peer.name === baseline)
-  const referenceMedians = reference?.failure === undefined ? mediansOf(metrics, reference?.samples ?? []) : {}
+  const references = baselines.map((name) => {
+    const reference = contenders.find(({ peer }) => peer.name === name)
+    return [name, reference?.failure === undefined ? mediansOf(metrics, reference?.samples ?? []) : {}] as const
+  })
   return contenders.map(({ peer: { name: peer, note }, version, samples, failure }) => {
     if (version === undefined) return { peer, note, kind: 'not installed' }
     if (failure !== undefined) return { peer, note, kind: 'failed', reason: failure }
     const medians = mediansOf(metrics, samples)
-    return { peer, note, kind: 'measured', version, medians, ratios: ratiosOf(medians, referenceMedians), samples }
+    const ratios = Object.fromEntries(references.map(([name, reference]) => [name, ratiosOf(medians, reference)]))
+    return { peer, note, kind: 'measured', version, medians, ratios, samples }
   })
 }
 

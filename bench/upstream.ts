@@ -10,22 +10,29 @@ import { answerTo, expectStatus, push } from './load/push.ts'
 
 export const manifestType = 'application/vnd.oci.image.manifest.v1+json'
 
+export type Blob = {
+  readonly bytes: number
+  readonly digest: string
+}
+
 export type Upstream = {
   readonly registry: RealRegistry
   /** `disk` where /dev/shm is too small for the blob. */
   readonly dataIn: 'disk' | 'memory'
   readonly repository: string
-  readonly bytes: number
-  /** Of the blob. */
-  readonly digest: string
+  readonly blob: Blob
+  /** What slow clients begin to read: more than kernels hold for a connection, and no more than nginx may spool 200 times. */
+  readonly slowBlob: Blob
   readonly manifestPath: string
   /** Of the manifest's bytes, in hexadecimal. */
   readonly manifestSha256: string
 }
 
+const slowBlobBytes = 16 * 1024 ** 2
+
 /** Starts the registry and fills it. Its data lie in memory where they fit, for a disk would be what is measured. */
 export async function startUpstream(bytes: number): Promise<Upstream> {
-  const dataIn = fitsInMemory(bytes) ? 'memory' : 'disk'
+  const dataIn = fitsInMemory(bytes + slowBlobBytes) ? 'memory' : 'disk'
   const registry = await startRealRegistry({
     dataIn,
     isRelativeUrls: true,
@@ -35,21 +42,26 @@ export async function startUpstream(bytes: number): Promise<Upstream> {
     const { port } = registry
     const open: Open = (options) => request({ host: '127.0.0.1', port, ...options })
     const repository = 'bench/image'
-    const digest = bodyDigest(bytes)
-    await push(open, { repository, bytes, digest })
-    const manifest = manifestOf(digest, bytes)
+    const [blob, slowBlob] = [blobOf(bytes), blobOf(slowBlobBytes)]
+    await push(open, { repository, ...blob })
+    await push(open, { repository, ...slowBlob })
+    const manifest = manifestOf(blob)
     const manifestPath = `/v2/${repository}/manifests/latest`
     const headers = { 'content-type': manifestType, 'content-length': manifest.length }
     await expectStatus(await answerTo(open({ method: 'PUT', path: manifestPath, headers }).end(manifest)), 201)
     const manifestSha256 = createHash('sha256').update(manifest).digest('hex')
-    return { registry, dataIn, repository, bytes, digest, manifestPath, manifestSha256 }
+    return { registry, dataIn, repository, blob, slowBlob, manifestPath, manifestSha256 }
   } catch (error) {
     await registry.stop()
     throw error
   }
 }
 
-/** The blob twice, stored and on its way in, and some room. */
+function blobOf(bytes: number): Blob {
+  return { bytes, digest: bodyDigest(bytes) }
+}
+
+/** The blobs twice, stored and on its way in, and some room. */
 function fitsInMemory(bytes: number): boolean {
   if (!existsSync('/dev/shm')) return false
   const { bavail, bsize } = statfsSync('/dev/shm')
@@ -57,7 +69,7 @@ function fitsInMemory(bytes: number): boolean {
 }
 
 /** The registry only looks whether the blobs exist, so the one blob is configuration and layer. */
-function manifestOf(digest: string, size: number): Buffer {
+function manifestOf({ digest, bytes: size }: Blob): Buffer {
   const blob = (mediaType: string) => ({ mediaType, digest, size })
   const manifest = {
     schemaVersion: 2,

@@ -42,18 +42,47 @@ export type RequestsJob = {
   readonly windowMs: number
 }
 
-export type Job = PullJob | PushJob | RequestsJob
+export type SlowPullJob = {
+  readonly kind: 'slow-pull'
+  readonly target: Target
+  readonly path: string
+  /** Of the blob, more than the kernel holds for a client and the client reads. */
+  readonly bytes: number
+  /** How many read at once. */
+  readonly clients: number
+  /** At which each of them reads. */
+  readonly bytesPerSecond: number
+  /** How long they read once all of them have been answered. */
+  readonly windowMs: number
+}
+
+export type HandshakesJob = {
+  readonly kind: 'handshakes'
+  readonly target: Target
+  /** How many connections are being made at any time. */
+  readonly connections: number
+  /** Unmeasured connections first, for this long. */
+  readonly warmUpMs: number
+  /** How long new connections are begun; those under way at its end still count. */
+  readonly windowMs: number
+}
+
+export type Job = PullJob | PushJob | RequestsJob | SlowPullJob | HandshakesJob
 
 export type MetricName =
   | 'megabytesPerSecond'
   | 'cpuSecondsPerGigabyte'
-  | 'peakResidentMegabytes'
+  | 'peakResidentMebibytes'
   | 'requestsPerSecond'
   | 'cpuMicrosecondsPerRequest'
   | 'p50Ms'
   | 'p99Ms'
+  | 'memoryGrowthMebibytes'
+  | 'slowestKilobytesPerSecond'
+  | 'handshakesPerSecond'
+  | 'cpuMicrosecondsPerHandshake'
 
-/** One measurement. M and G are decimal: a megabyte is 1,000,000 bytes. */
+/** One measurement. What moves is counted in kilobytes, megabytes and gigabytes, which are decimal; memory in mebibytes. */
 export type Sample = Readonly<Partial<Record<MetricName, number>>>
 
 /** Reads a job that {@link Job}'s sender wrote. */

@@ -54,8 +54,13 @@ export function pull({ target, path, bytes, digest }: Omit<PullJob, 'kind'>): Pr
   })
 }
 
-/** Takes the pieces of an answer, head and body; says when it is complete. */
-function createAnswerReader(bytes: number, digest: string | undefined): (piece: Buffer) => boolean {
+/**
+ * Takes the pieces of an answer, head and body; says when it is complete.
+ *
+ * @param digest where it is given, of the body besides its bytes
+ * @throws Error (the reader) at a head that is not 200 with the blob's length, or at a body that is not the blob's
+ */
+export function createAnswerReader(bytes: number, digest: string | undefined): (piece: Buffer) => boolean {
   const body = createBodyCheck(bytes)
   const hash = digest === undefined ? undefined : createHash('sha256')
   let head: Buffer | undefined = Buffer.alloc(0)

@@ -1,12 +1,17 @@
 import { createServer } from 'node:https'
-import type { Server } from 'node:https'
+import type { RequestListener } from 'node:http'
+import type { Server, ServerOptions } from 'node:https'
 import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
+import type { TLSSocket } from 'node:tls'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
 import { bodyChunks, bodyDigest } from '../../bench/body.ts'
 import { pull } from '../../bench/load/pull.ts'
+import { handshakes } from '../../bench/load/handshakes.ts'
+import type { Target } from '../../bench/load/job.ts'
+import { slowPull } from '../../bench/load/slow-pull.ts'
 import type { ReportDocument } from '../../bench/report.ts'
 import { median, percentile } from '../../bench/statistics.ts'
 import { initCertificates } from '../../src/cli/certificate-files.ts'
@@ -54,10 +59,10 @@ describeWith(['docker-registry'], 'a quick run of the benchmark', () => {
 
   beforeAll(async () => {
     const env = environmentIn('quick')
-    result = await run(process.execPath, [main, '--quick', '--json', 'quick.json'], { env, timeoutMs: 110_000 })
+    result = await run(process.execPath, [main, '--quick', '--json', 'quick.json'], { env, timeoutMs: 230_000 })
     if (result.code !== 0) throw new Error(`${result.stdout}${result.stderr}`)
     document = JSON.parse(readFileSync(join(directory, 'quick.json'), 'utf8')) as ReportDocument
-  }, 120_000)
+  }, 240_000)
 
   test('has every row with every front', () => {
     const fronts = ['wharfgate', 'node-pipe', 'registry', 'nginx', 'nginx-unbuffered', 'haproxy']
@@ -65,9 +70,11 @@ describeWith(['docker-registry'], 'a quick run of the benchmark', () => {
       ['blob-pull', fronts],
       ['blob-push', fronts],
       ['manifest-get', fronts],
+      ['slow-pull', fronts],
+      ['tls-connections', fronts],
     ])
     for (const { name } of document.rows) expect(result.stdout).toContain(`(${name})`)
-    for (const front of fronts) expect(result.stdout.match(new RegExp(`^\\| ${front} `, 'gm'))).toHaveLength(3)
+    for (const front of fronts) expect(result.stdout.match(new RegExp(`^\\| ${front} `, 'gm'))).toHaveLength(5)
   })
 
   test('measures every front that is installed, and says of the others that they are not', () => {
@@ -80,14 +87,38 @@ describeWith(['docker-registry'], 'a quick run of the benchmark', () => {
         ])
         if (result.kind !== 'measured') continue
         expect(Object.keys(result.medians)).toEqual(Object.keys(metrics))
-        expect(result.medians.megabytesPerSecond ?? result.medians.requestsPerSecond).toBeGreaterThan(0)
-        expect(result.medians.peakResidentMegabytes).toBeGreaterThan(1)
+        const { medians } = result
+        const rates = [medians.megabytesPerSecond, medians.requestsPerSecond, medians.handshakesPerSecond]
+        expect(rates.find((rate) => rate !== undefined) ?? 1).toBeGreaterThan(0)
+        expect(medians.peakResidentMebibytes ?? 2).toBeGreaterThan(1)
+        expect(medians.memoryGrowthMebibytes ?? 0).toBeGreaterThanOrEqual(0)
+        // A yardstick is as good as itself, unless no tick of the clock fell on it.
+        const own = Object.values(result.ratios[result.peer] ?? {})
+        expect(own).toEqual(own.map(() => 1))
       }
     }
   })
 
-  test('looked at the body of every front', () => {
-    const checked = [...result.stderr.matchAll(/^bench: (\S+) (\S+) warm-up: .*, body right$/gm)]
+  test('says of a front that is not installed that it is left out, and its claims are not measured', () => {
+    const [{ peers = [] } = {}] = document.rows
+    for (const { peer, kind } of peers) {
+      expect(result.stderr.includes(`bench: ${peer} is not installed: left out`)).toBe(kind === 'not installed')
+      if (kind !== 'not installed') continue
+      const claims = document.claims.filter(({ baseline }) => baseline === peer)
+      expect(claims.map(({ verdict }) => verdict)).toEqual(claims.map(() => 'not measured'))
+    }
+  })
+
+  test('ends with the claims', () => {
+    expect(document.claims.length).toBeGreaterThan(10)
+    const [, claims = ''] = result.stdout.split('The claims (this run is too small for them)')
+    for (const { claim, verdict } of document.claims) {
+      expect(claims).toMatch(new RegExp(`^\\| ${claim} +\\| .* ${verdict} \\|$`, 'm'))
+    }
+  })
+
+  test('looked at the answers of every front', () => {
+    const checked = [...result.stderr.matchAll(/^bench: (\S+) (\S+) warm-up: .*, answers right$/gm)]
     const measured = document.rows.flatMap(({ name, peers }) =>
       peers.filter(({ kind }) => kind === 'measured').map(({ peer }) => `${name} ${peer}`),
     )
@@ -141,21 +172,31 @@ describe('the load generator', () => {
     server?.close()
   })
 
-  /** Pulls what a server of our own serves as the blob. */
-  async function pullOf(body: Buffer, length = body.length, digest = bodyDigest(bytes)): Promise<number> {
-    const options = { cert: readFileSync(paths.certificate), key: readFileSync(paths.key) }
-    const listening = createServer(options, (_request, response) => {
+  /** A server of our own in the place of a front. */
+  async function serve(answer: RequestListener, options: ServerOptions = {}): Promise<Target> {
+    const pair = { cert: readFileSync(paths.certificate), key: readFileSync(paths.key) }
+    const listening = createServer({ ...pair, ...options }, answer)
+    server = listening
+    await new Promise<void>((resolve) => listening.listen(0, '127.0.0.1', resolve))
+    const { port } = listening.address() as AddressInfo
+    const ca = readFileSync(paths.authorityCertificate, 'utf8')
+    return { port, ca, authorization: 'Basic Og==', pid: process.pid }
+  }
+
+  /** Serves a body, or its beginning. */
+  function serveBody(body: Buffer, length = body.length): Promise<Target> {
+    return serve((_request, response) => {
       response.writeHead(200, { 'content-length': length })
       response.write(body, () => {
         if (length === body.length) response.end()
         else response.destroy()
       })
     })
-    server = listening
-    await new Promise<void>((resolve) => listening.listen(0, '127.0.0.1', resolve))
-    const { port } = listening.address() as AddressInfo
-    const ca = readFileSync(paths.authorityCertificate, 'utf8')
-    return pull({ target: { port, ca, authorization: 'Basic Og==', pid: process.pid }, path: '/blob', bytes, digest })
+  }
+
+  /** Pulls what a server of our own serves as the blob. */
+  async function pullOf(body: Buffer, length = body.length, digest = bodyDigest(bytes)): Promise<number> {
+    return pull({ target: await serveBody(body, length), path: '/blob', bytes, digest })
   }
 
   test('takes the right body', async () => {
@@ -183,6 +224,66 @@ describe('the load generator', () => {
 
   test('hashes the body where it is given a digest', async () => {
     await expect(pullOf(right, bytes, bodyDigest(bytes - 1))).rejects.toThrow('has not the digest sha256:')
+  })
+
+  describe('with slow clients', () => {
+    const slow = { path: '/blob', bytes, clients: 3, bytesPerSecond: 200_000, windowMs: 1_000 }
+
+    test('reads no faster than it was told to', async () => {
+      const { slowestBytesPerSecond } = await slowPull({ ...slow, target: await serveBody(right) }, [process.pid])
+      expect(slowestBytesPerSecond).toBeGreaterThan(0)
+      // What the kernel has is read in pieces of 64 KiB.
+      expect(slowestBytesPerSecond).toBeLessThan(600_000)
+    })
+
+    test('refuses a body with one wrong byte', async () => {
+      const wrong = Buffer.from(right)
+      wrong.writeUInt8(wrong.readUInt8(5_000) ^ 1, 5_000)
+      const target = await serveBody(wrong)
+      await expect(slowPull({ ...slow, target }, [process.pid])).rejects.toThrow('the body is wrong')
+    })
+
+    test('refuses a body that ends while it is read', async () => {
+      const target = await serveBody(right.subarray(0, 30_000), bytes)
+      await expect(slowPull({ ...slow, target }, [process.pid])).rejects.toThrow('closed the connection')
+    })
+
+    test('refuses clients that are starved', async () => {
+      const target = await serve((_request, response) => {
+        response.writeHead(200, { 'content-length': bytes })
+        response.write(right.subarray(0, 10))
+      })
+      await expect(slowPull({ ...slow, target }, [process.pid])).rejects.toThrow('got nothing at all while it waited')
+    })
+  })
+
+  describe('with handshakes', () => {
+    const job = { connections: 2, warmUpMs: 0, windowMs: 100 }
+
+    test('makes full ones, and counts those of the window alone', async () => {
+      const target = await serve(() => undefined)
+      let accepted = 0
+      let resumed = 0
+      server?.on('secureConnection', (socket: TLSSocket) => {
+        accepted += 1
+        if (socket.isSessionReused()) resumed += 1
+      })
+      let before = 0
+      const { count, seconds } = await handshakes({ ...job, target }, () => {
+        before = accepted
+      })
+      expect([before >= job.connections, count, resumed]).toEqual([true, accepted - before, 0])
+      expect(count).toBeGreaterThanOrEqual(job.connections)
+      expect(seconds).toBeGreaterThan(0)
+    })
+
+    test.each<[string, ServerOptions]>([
+      ['another version', { maxVersion: 'TLSv1.2' }],
+      ['another cipher', { ciphers: 'TLS_CHACHA20_POLY1305_SHA256' }],
+    ])('fails at a front that knows only %s', async (_what, options) => {
+      const target = await serve(() => undefined, options)
+      await expect(handshakes({ ...job, target }, () => undefined)).rejects.toThrow(/alert|version|handshake/)
+    })
   })
 })
 
