@@ -9,6 +9,7 @@ export default {
   // What the gateways of a run wrote is searched for secrets when it ends.
   globalSetup: '<rootDir>/test/support/canary-setup.ts',
   globalTeardown: '<rootDir>/test/support/canary-search.ts',
-  testTimeout: 30_000,
+  // For what hangs: a slow machine gets its time, and what is awaited has a deadline of its own (test/support/until.ts).
+  testTimeout: 120_000,
   maxWorkers: 2,
 }

@@ -228,7 +228,7 @@ describeWith(['docker-registry'], 'the gateway and the registry read a request l
     })
     expect(wrong).toEqual([])
     expect(prints.length).toBeGreaterThan(2_000)
-  }, 60_000)
+  })
 
   test('what the registry names by repository alone, or not at all, is of the kind that was authorized', async () => {
     const requests = lines.flatMap((line) => parsed(line) ?? [])
@@ -244,7 +244,7 @@ describeWith(['docker-registry'], 'the gateway and the registry read a request l
     })
     expect(wrong).toEqual([])
     expect(some.size).toBeGreaterThan(500)
-  }, 60_000)
+  })
 
   test('an ordinary read, printed, is answered like the original', async () => {
     const reads = ordinary.filter((line) => line.method === 'GET' && parsed(line)?.kind !== 'upload-session')
@@ -278,7 +278,7 @@ describeWith(['docker-registry'], 'the gateway and the registry read a request l
     // That something was found at all shows that the question was put: other spellings of what is there.
     expect(found.length).toBeGreaterThan(10)
     expect(ordinary.filter((line) => parsed(line) === undefined)).toEqual([])
-  }, 60_000)
+  })
 
   test('the gateway forwards the print of what was authorized, and of what is refused nothing', async () => {
     const behind = await startRealRegistry({ dataIn: 'memory' })
@@ -313,7 +313,7 @@ describeWith(['docker-registry'], 'the gateway and the registry read a request l
       await gateway.stop()
       await behind.stop()
     }
-  }, 60_000)
+  })
 })
 
 function printed(request: RegistryRequest): RequestLine {

@@ -40,7 +40,7 @@ describeWith(['docker-registry', 'chromium'], 'A-93 a registry UI in a real brow
     browser = await startBrowser(cert)
     ui = await browser.open(`https://127.0.0.1:${listed.port}/`)
     other = await browser.open(`https://127.0.0.1:${unlisted.port}/`)
-  }, 60_000)
+  })
   afterAll(async () => {
     await browser.stop()
     await gateway.stop()

@@ -48,7 +48,7 @@ function driveClient(clientCase: ClientCase): void {
     client = await clientCase.create({ trust: { kind: 'installed' }, place: there.namespace })
     image = `${there.host}/alice/app:1`
     unknown = `${there.host}/alice/unknown:1`
-  }, 60_000)
+  })
   afterAll(async () => {
     await client.stop()
     await there.stop()

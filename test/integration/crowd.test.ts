@@ -13,10 +13,7 @@ import { createGatewaySite } from '../support/gateway-site.ts'
 import type { GatewaySite, ServedGateway } from '../support/gateway-site.ts'
 import { startRecordingUpstream } from '../support/recording-upstream.ts'
 import type { RecordingUpstream } from '../support/recording-upstream.ts'
-import { until } from '../support/until.ts'
-
-/** A request takes some milliseconds; this tells only whether somebody stood in its way. */
-const undisturbedMs = 2_000
+import { soonMs, until } from '../support/until.ts'
 
 describe('a crowd', () => {
   let upstream: RecordingUpstream
@@ -33,8 +30,9 @@ describe('a crowd', () => {
   beforeAll(async () => {
     upstream = await startRecordingUpstream()
     site = await createGatewaySite({ upstream: { url: upstream.url } })
+    // No deadline ends a crowd before the tests are done with it.
     gateway = await site.serve({
-      settings: { client: { handshakeMs: 4_000, requestHeadersMs: 4_000, keepAliveMs: 60_000 } },
+      settings: { client: { handshakeMs: 120_000, requestHeadersMs: 120_000, keepAliveMs: 120_000 } },
     })
     await askOnce()
   })
@@ -46,14 +44,22 @@ describe('a crowd', () => {
     await upstream.close()
   })
 
-  test('F-25: of 300 stalled handshakes and 500 slow heads leaves good clients unaffected, and is gone at its deadline', async () => {
+  test('F-25: of 300 stalled handshakes and 500 slow heads leaves good clients unaffected', async () => {
     const stalled = await hold(stalledHandshakes(gateway.target, 300))
     const slow = await hold(slowHeaders(gateway.target, 500))
-    expect(stalled.open() + slow.open()).toBeGreaterThan(400)
     const service = await serviceOf(40, askOnce)
     expect(service.failed).toBe(0)
-    expect(service.slowestMs).toBeLessThan(undisturbedMs)
-    await until(() => stalled.open() + slow.open() === 0, { what: 'all of them are closed', deadlineMs: 15_000 })
+    // A request takes some milliseconds; this tells only whether somebody stood in its way.
+    expect(service.slowestMs).toBeLessThan(soonMs)
+    expect(stalled.open() + slow.open()).toBe(800)
+  })
+
+  test('F-25: of stalled handshakes and slow heads is gone at its deadline', async () => {
+    const short = await site.serve({ settings: { client: { handshakeMs: 4_000, requestHeadersMs: 2_000 } } })
+    const stalled = await hold(stalledHandshakes(short.target, 300))
+    const slow = await hold(slowHeaders(short.target, 300))
+    await until(() => stalled.open() + slow.open() === 0, { what: 'all of them are closed' })
+    expect((await short.asAlice({ path: '/v2/' })).status).toBe(200)
   })
 
   test('F-31: of 300 idle connections is cheap, and stands when others are served', async () => {
@@ -88,7 +94,7 @@ describe('a crowd', () => {
     const lines = gateway.log().split('\n').length
     const startedMs = performance.now()
     await garbage(gateway.target, 400)
-    expect(performance.now() - startedMs).toBeLessThan(10_000)
+    expect(performance.now() - startedMs).toBeLessThan(soonMs)
     expect((await askOnce()).status).toBe(200)
     expect(gateway.log().split('\n').length - lines).toBeLessThanOrEqual(10)
   })

@@ -10,7 +10,7 @@ import { describeWith } from '../support/real-parts.ts'
 import { startRealRegistry } from '../support/real-registry.ts'
 import type { RealRegistry } from '../support/real-registry.ts'
 import { resumeUpload } from '../support/resumed-upload.ts'
-import { until } from '../support/until.ts'
+import { soonMs, until } from '../support/until.ts'
 
 const readiness = async (gateway: ServedGateway): Promise<number> => (await fetch(`${gateway.adminUrl}/readyz`)).status
 
@@ -31,25 +31,28 @@ describeWith(['docker-registry'], 'the life of a gateway', () => {
     const content = bytesOf(200_000)
     const location = await startUpload(gateway.asAlice, repository)
     const client = await connectFaultClient(gateway.target)
-    const head = headAs(`PUT ${withDigest(location, sha256(content))}`, [`Content-Length: ${content.length}`])
-    await client.send(head)
+    const lines = [`Content-Length: ${content.length}`, 'Expect: 100-continue'] as const
+    await client.send(headAs(`PUT ${withDigest(location, sha256(content))}`, lines))
+    // The gateway has taken the request: what it is told next comes after it.
+    await until(() => readAnswers(client.received()).answers.length === 1, { what: '100 Continue' })
     await client.send(content.subarray(0, 100_000))
     return {
       client,
-      status: () => readAnswers(client.received()).answers[0]?.status,
+      status: () => readAnswers(client.received()).answers[1]?.status,
       finish: () => client.send(content.subarray(100_000)),
     }
   }
 
   test('F-59: at SIGTERM it is not ready at once, takes what still comes, then nothing new, and ends what it began', async () => {
-    const gateway = await site.serve({ settings: { shutdown: { delayMs: 1_000, timeoutSeconds: 20 } } })
+    const delayMs = 4_000
+    const gateway = await site.serve({ settings: { shutdown: { delayMs, timeoutSeconds: 60 } } })
     const upload = await halfUploaded(gateway, 'alice/ending')
     expect(await readiness(gateway)).toBe(200)
     gateway.process.kill('SIGTERM')
     const toldAt = performance.now()
-    await until(async () => (await readiness(gateway)) === 503, { what: 'it is not ready', deadlineMs: 900 })
+    await until(async () => (await readiness(gateway)) === 503, { what: 'it is not ready', deadlineMs: delayMs })
     expect((await gateway.asAlice({ path: '/v2/' })).status).toBe(200)
-    expect(performance.now() - toldAt).toBeLessThan(1_000)
+    expect(performance.now() - toldAt).toBeLessThan(delayMs)
     await until(
       () =>
         gateway.asAlice({ path: '/v2/' }).then(
@@ -58,7 +61,7 @@ describeWith(['docker-registry'], 'the life of a gateway', () => {
         ),
       { what: 'nothing new is taken' },
     )
-    expect(performance.now() - toldAt).toBeGreaterThanOrEqual(900)
+    expect(performance.now() - toldAt).toBeGreaterThanOrEqual(0.9 * delayMs)
     expect(gateway.process.exitCode()).toBeUndefined()
     await upload.finish()
     await upload.client.closed
@@ -95,15 +98,16 @@ describeWith(['docker-registry'], 'the life of a gateway', () => {
     const diedAt = performance.now()
     gateway = await site.serve({ port: gateway.port })
     expect((await gateway.asAlice({ path: '/v2/' })).status).toBe(200)
-    // Two seconds are promised; the machine runs other tests beside.
-    expect(performance.now() - diedAt).toBeLessThan(6_000)
+    // Two seconds are promised, on a machine that does nothing else.
+    expect(performance.now() - diedAt).toBeLessThan(soonMs)
     const { digest, broken, begunAnew } = await upload
     expect([digest, begunAnew]).toEqual([sha256(content), 0])
     expect(broken).toBeGreaterThan(0)
   })
 
   test('F-63: two gateways that are restarted in turn fail nobody who asks the one that is ready', async () => {
-    const ending = { shutdown: { delayMs: 700, timeoutSeconds: 10 } }
+    // A balancer that is late is told long enough.
+    const ending = { shutdown: { delayMs: 3_000, timeoutSeconds: 60 } }
     const gateways = await Promise.all([site.serve({ settings: ending }), site.serve({ settings: ending })])
     const ready = new Set(gateways)
     const isOver = { value: false }

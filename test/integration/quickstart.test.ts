@@ -143,7 +143,7 @@ function launch(): RunningProcess {
 async function startQuickstart(): Promise<Quickstart> {
   const launched = launch()
   const isSettled = () => launched.exitCode() !== undefined || launched.stdout().includes('Ctrl-C ends everything')
-  await until(isSettled, { what: 'the quickstart has printed its lines', deadlineMs: 25_000 })
+  await until(isSettled, { what: 'the quickstart has printed its lines', deadlineMs: 90_000 })
   const printed = launched.stdout()
   const registryUrl = /in front of .* on (\S+)/.exec(printed)?.[1]
   if (registryUrl === undefined) throw new Error(`the quickstart did not start: ${launched.stderr()}`)

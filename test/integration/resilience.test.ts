@@ -15,13 +15,10 @@ import { startRealRegistry } from '../support/real-registry.ts'
 import { resumeUpload } from '../support/resumed-upload.ts'
 import { startGateway } from '../support/start-gateway.ts'
 import type { TestGateway } from '../support/start-gateway.ts'
-import { until } from '../support/until.ts'
+import { soonMs, until } from '../support/until.ts'
 
 const blob = `/v2/alice/app/blobs/sha256:${'a'.repeat(64)}` as const
 const session = '/v2/alice/app/blobs/uploads/session-1?_state=x'
-
-/** Seconds for what takes a moment: the machine runs other tests beside. */
-const soonMs = 2_000
 
 describe('an upstream', () => {
   let upstream: FaultUpstream
@@ -32,7 +29,7 @@ describe('an upstream', () => {
     upstream = await startFaultUpstream()
     gateway = await startGateway({
       upstreamUrl: upstream.url,
-      settings: { upstream: { timeouts: { keepAliveMs: 300 } } },
+      settings: { upstream: { timeouts: { keepAliveMs: 1_000 } } },
     })
   })
   afterEach(() => {
@@ -51,12 +48,12 @@ describe('an upstream', () => {
       answerJson(200, '{}')({ res })
     })
     let asked = 0
-    while (performance.now() - startedMs < 1_000) {
+    while (ports.size < 3 && performance.now() - startedMs < soonMs) {
       await tags()
       asked += 1
     }
-    // Each carries what comes within its 300 ms, and nothing after them.
-    expect(ports.size).toBeGreaterThanOrEqual(3)
+    // Each carries what comes within its second, and nothing after it.
+    expect(ports.size).toBe(3)
     expect(ports.size).toBeLessThan(asked)
   })
 
@@ -92,10 +89,10 @@ describe('an upstream', () => {
     const total = (): number => [...sent.values()].reduce((sum, bytes) => sum + bytes, 0)
     await until(() => total() > 64 * 1024 * 1024, { what: 'the download flows' })
     const before = process.memoryUsage().arrayBuffers
-    await until(() => total() > 320 * 1024 * 1024, { what: '256 MiB have come', deadlineMs: 20_000 })
+    await until(() => total() > 320 * 1024 * 1024, { what: '256 MiB have come', deadlineMs: 90_000 })
     expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(64 * 1024 * 1024)
     client.leave('reset')
-    await until(() => upstream.open() === 0, { what: 'the upstream connection ends', deadlineMs: soonMs })
+    await until(() => upstream.open() === 0, { what: 'the upstream connection ends' })
   })
 
   test('F-13: that is slow with 50 downloads holds nobody else up', async () => {
@@ -105,7 +102,8 @@ describe('an upstream', () => {
         answerJson(200, '{}')({ res })
         return
       }
-      res.writeHead(200, { 'content-length': 1_000_000 })
+      // Far more than comes: who had to wait for one of them would wait for ever.
+      res.writeHead(200, { 'content-length': 1_000_000_000 })
       const timer = setInterval(() => res.write(Buffer.alloc(5_000)), 50)
       stops.push(() => {
         clearInterval(timer)
@@ -220,7 +218,6 @@ describeWith(['network-namespace'], 'F-17, F-18: the name of the upstream', () =
     // Asked without a pause, so that the connections to the old address are never idle for long.
     await until(async () => (await answering()) === '127.0.0.3', {
       what: 'the new address is used',
-      deadlineMs: 500 + soonMs,
       intervalMs: 1,
     })
     expect(await answering()).toBe('127.0.0.3')

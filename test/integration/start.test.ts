@@ -13,6 +13,7 @@ import { describeWith } from '../support/real-parts.ts'
 import { part } from '../support/part.ts'
 import { startRecordingUpstream } from '../support/recording-upstream.ts'
 import type { RecordingUpstream } from '../support/recording-upstream.ts'
+import { soonMs } from '../support/until.ts'
 
 let upstream: RecordingUpstream
 let site: GatewaySite
@@ -42,8 +43,8 @@ describe('F-71: a gateway that cannot start', () => {
     const [program = '', ...args] = site.command('bad', settings)
     const startedMs = performance.now()
     const { code, stderr } = await run(program, args, { cwd: site.directory, env: {} })
-    // A second is promised; a machine that runs other tests beside gets more.
-    expect(performance.now() - startedMs).toBeLessThan(5_000)
+    // A second is promised, on a machine that does nothing else.
+    expect(performance.now() - startedMs).toBeLessThan(soonMs)
     expect(code).toBe(1)
     expect(stderr).toMatch(expected)
     expect(stderr).not.toMatch(/\n\s+at /)

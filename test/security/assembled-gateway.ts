@@ -29,16 +29,16 @@ export type AssembledAnswer = {
 /** The request id of every exchange. */
 export const requestId = '00000000-test-request'
 
-const errors = { reasonPhrase: true, writeInactivityMs: 1_000 }
+const errors = { reasonPhrase: true, writeInactivityMs: 60_000 }
 
-/** A proxy to the upstream that is impatient, as tests are. */
+/** A proxy to the upstream with deadlines that no test waits for. */
 export function testProxy(upstreamUrl: string) {
   const patience = {
-    connectMs: 2_000,
-    headersMs: 2_000,
-    commitHeadersMs: 2_000,
-    inactivityMs: 2_000,
-    keepAliveMs: 2_000,
+    connectMs: 60_000,
+    headersMs: 60_000,
+    commitHeadersMs: 60_000,
+    inactivityMs: 60_000,
+    keepAliveMs: 60_000,
   }
   const settings = {
     upstreamUrl: new URL(upstreamUrl),
@@ -46,8 +46,8 @@ export function testProxy(upstreamUrl: string) {
     credential: undefined,
     redirects: { mode: 'pass', hosts: new Set<string>() },
     upstreamTimeouts: patience,
-    clientInactivityMs: 2_000,
-    clientWriteInactivityMs: 2_000,
+    clientInactivityMs: 60_000,
+    clientWriteInactivityMs: 60_000,
   } as const
   return createProxy(settings, {
     upstreamResponded: () => undefined,

@@ -83,9 +83,10 @@ describe('A-72 no body is parsed', () => {
     ['names', Array.from({ length: 1_500 }, (_, index) => `k${index}`).join('&')],
     ['escapes', repeated('%41', 2_600)],
   ])('a query of %s is read in no time, and dropped', async (_what, query) => {
-    const startedMs = performance.now()
+    const before = process.threadCpuUsage()
     const { answers, upstreamGot } = await attack(front, closing({ target: `/v2/a/tags/list?${query}` }))
-    expect(performance.now() - startedMs).toBeLessThan(1_000)
+    // The gateway runs in this thread. It needs some milliseconds; a reader that explodes needs more than there are.
+    expect(process.threadCpuUsage(before).user).toBeLessThan(1_000_000)
     expect(answers.map(({ status }) => status)).toEqual([200])
     expect(upstreamGot).toMatch(/^GET \/v2\/a\/tags\/list HTTP\/1\.1\r\n/)
     expect(Object.hasOwn(Object.prototype, 'polluted')).toBe(false)

@@ -79,7 +79,7 @@ async function startContainerd(home: ClientHome, socket: string): Promise<Runnin
   // A mount namespace of its own, so that a killed test leaves no mount behind.
   const daemon = home.place.start('unshare', ['--mount', part('containerd'), ...args], { env: home.env })
   const isSettled = () => daemon.exitCode() !== undefined || daemon.stderr().includes('successfully booted')
-  await until(isSettled, { what: 'containerd is up', deadlineMs: 30_000 })
+  await until(isSettled, { what: 'containerd is up', deadlineMs: 90_000 })
   if (daemon.exitCode() !== undefined) throw new Error(`containerd did not start: ${daemon.stderr()}`)
   return daemon
 }

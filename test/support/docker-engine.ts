@@ -53,13 +53,13 @@ export async function startDockerEngine(options: DockerEngineOptions = {}): Prom
   const words = ['--mount', 'sh', '-c', setUp, part('dockerd'), ...args]
   const engine = startThere('unshare', words, { env: { PATH: process.env['PATH'], HOME: directory } })
   const stop = async () => {
-    await engine.stop({ graceMs: 10_000 })
+    await engine.stop({ graceMs: 30_000 })
     rmSync(directory, { recursive: true, force: true })
   }
   const log = () => `${engine.stdout()}${engine.stderr()}`
   try {
     const isSettled = () => engine.exitCode() !== undefined || log().includes('API listen on')
-    await until(isSettled, { what: 'dockerd listens', deadlineMs: 30_000 })
+    await until(isSettled, { what: 'dockerd listens', deadlineMs: 90_000 })
     if (engine.exitCode() !== undefined) throw new Error('dockerd ended at once')
   } catch (error) {
     await stop()

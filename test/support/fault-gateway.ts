@@ -44,7 +44,7 @@ export async function startGatewayProcess({
     listen: { host: '127.0.0.1', port: 0 },
     admin: { host: '127.0.0.1', port: 0, socket: 'admin.sock' },
     tls: { certificateFile: 'certs/tls.crt', keyFile: 'certs/tls.key' },
-    authentication: { htpasswd: { enabled: true, file: 'htpasswd' } },
+    authentication: { htpasswd: { enabled: true, file: 'htpasswd' }, maxQueueWaitMs: 60_000 },
     upstream: { url: upstreamUrl },
     shutdown: { timeoutSeconds: 1 },
     log: { level: 'debug' },

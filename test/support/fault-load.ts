@@ -70,7 +70,7 @@ export async function eagerSender(
   return { client, sent: () => sent }
 }
 
-/** Waits until a count has not moved for half a second; resolves with it. */
+/** Waits until a count has not moved for two seconds; resolves with it. */
 export async function standstill(count: () => number): Promise<number> {
   let seen = -1
   let since = performance.now()
@@ -79,9 +79,9 @@ export async function standstill(count: () => number): Promise<number> {
       const now = count()
       if (now !== seen) since = performance.now()
       seen = now
-      return seen > 0 && performance.now() - since > 500
+      return seen > 0 && performance.now() - since > 2_000
     },
-    { what: 'a count stands still', deadlineMs: 30_000 },
+    { what: 'a count stands still', deadlineMs: 90_000 },
   )
   return seen
 }

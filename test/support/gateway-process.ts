@@ -80,7 +80,7 @@ export async function startGatewayProcess(options: GatewayProcessOptions): Promi
   }
   const address = () => /https:\/\/[^\s",]+:\d+/.exec(serving.stderr())?.[0]
   const isSettled = () => serving.exitCode() !== undefined || address() !== undefined
-  await until(isSettled, { what: 'the gateway serves', deadlineMs: 30_000 }).catch(() => undefined)
+  await until(isSettled, { what: 'the gateway serves' }).catch(() => undefined)
   const url = address()
   if (url === undefined) throw new Error(`the gateway did not start: ${(await stop()).stderr}`)
   return {
@@ -105,8 +105,8 @@ function settingsOf({ upstreamUrl, hosts }: GatewayProcessOptions, listen: Liste
     admin: { port: 0, socket: 'admin.sock' },
     tls: { certificateFile: 'certs/tls.crt', keyFile: 'certs/tls.key' },
     upstream: { url: upstreamUrl },
-    authentication: { htpasswd: { enabled: true, file: 'htpasswd' } },
-    shutdown: { timeoutSeconds: 5 },
+    authentication: { htpasswd: { enabled: true, file: 'htpasswd' }, maxQueueWaitMs: 60_000 },
+    shutdown: { timeoutSeconds: 20 },
     log: { level: 'debug' },
     audit: { destination: 'audit.log' },
   }

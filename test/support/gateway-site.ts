@@ -66,7 +66,7 @@ export async function createGatewaySite(base: Settings): Promise<GatewaySite> {
       listen: { host: '127.0.0.1', port: 0 },
       admin: { host: '127.0.0.1', port: 0, socket: `${name}.sock` },
       tls: { certificateFile: 'certs/tls.crt', keyFile: 'certs/tls.key' },
-      authentication: { htpasswd: { enabled: true, file: 'htpasswd' }, failureFloorMs: 1 },
+      authentication: { htpasswd: { enabled: true, file: 'htpasswd' }, failureFloorMs: 1, maxQueueWaitMs: 60_000 },
       shutdown: { timeoutSeconds: 1 },
       audit: { destination: 'stdout' },
       ...base,
@@ -91,7 +91,7 @@ export async function createGatewaySite(base: Settings): Promise<GatewaySite> {
           if (running.exitCode() !== undefined) return ['', '', '']
           return /"https:\/\/[^"]+:(\d+)",(?:"[^"]*",)*"(http:[^"]+)"/.exec(running.stderr())
         },
-        { what: 'the gateway serves', deadlineMs: 20_000 },
+        { what: 'the gateway serves' },
       )
       if (adminUrl === '') throw new Error(`the gateway ended: ${running.stderr()}`)
       const target = { port: Number(port), ca }

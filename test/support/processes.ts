@@ -20,7 +20,7 @@ export type StartOptions = {
 export type RunOptions = StartOptions & {
   /** Written to standard input, which is then closed. */
   readonly input?: string | Buffer
-  /** After this long the command is killed and its result says so: 60 s unless told. */
+  /** After this long the command is killed and its result says so: two minutes unless told. */
   readonly timeoutMs?: number
 }
 
@@ -36,7 +36,7 @@ export interface RunningProcess {
   /** Writes to standard input and closes it. */
   readonly input: (data: string | Buffer) => void
   readonly kill: (signal: NodeJS.Signals) => void
-  /** SIGTERM, then SIGKILL when that was not enough within `graceMs` (5 s unless told). Safe to call twice. */
+  /** SIGTERM, then SIGKILL when that was not enough within `graceMs` (30 s unless told). Safe to call twice. */
   readonly stop: (options?: { readonly graceMs?: number }) => Promise<RunResult>
 }
 
@@ -75,7 +75,7 @@ export const run: Run = (command, args, options = {}) => runStarted(start(comman
 
 /** Feeds, times and awaits a process that was just started: the second half of `run`. */
 export async function runStarted(running: RunningProcess, options: RunOptions): Promise<RunResult> {
-  const { timeoutMs = 60_000 } = options
+  const { timeoutMs = 120_000 } = options
   running.input(options.input ?? '')
   const deadline = { isPassed: false }
   const timer = setTimeout(() => {
@@ -119,8 +119,9 @@ function watch(child: ChildProcessWithoutNullStreams, title: string): RunningPro
     child.once('exit', (code, signal) => {
       alive.delete(child)
       exitCode = code ?? 128 + (signal === null ? 0 : osConstants.signals[signal])
-      // 'close' waits for whoever inherited the pipes; what a command left behind must not hold its result.
-      setTimeout(resolve, 500).unref()
+      // 'close' waits for whoever inherited the pipes; what a command left behind must not hold its result. What the
+      // command itself wrote is read before the immediate, however late this process comes to look.
+      setTimeout(() => setImmediate(resolve), 500).unref()
     })
     child.once('close', () => {
       resolve()
@@ -140,7 +141,7 @@ function watch(child: ChildProcessWithoutNullStreams, title: string): RunningPro
     kill: (signal) => {
       child.kill(signal)
     },
-    stop: async ({ graceMs = 5_000 } = {}) => {
+    stop: async ({ graceMs = 30_000 } = {}) => {
       if (exitCode === undefined) child.kill('SIGTERM')
       const timer = setTimeout(() => child.kill('SIGKILL'), graceMs)
       return ended.finally(() => {

@@ -1,5 +1,6 @@
 import tls from 'node:tls'
 import type { TLSSocket } from 'node:tls'
+import { soonMs } from './until.ts'
 
 export type RawAnswer = {
   readonly statusLine: string
@@ -35,13 +36,13 @@ export function connectRaw({ port, ca, servername = 'localhost' }: RawTarget): P
 }
 
 /**
- * Sends bytes as they are and reads until the server closes, or `until` answers have come, or `idleMs` passes without a
- * byte in either direction. A tolerant HTTP client would hide what a proxy does wrong.
+ * Sends bytes as they are and reads until the server closes, or `until` answers have come, or `idleMs` (`soonMs`
+ * unless told) passes without a byte in either direction. A tolerant HTTP client would hide what a proxy does wrong.
  */
 export async function sendRaw(
   target: RawTarget,
   bytes: string | Buffer | readonly (string | Buffer)[],
-  { until, idleMs = 15_000 }: { readonly until?: number; readonly idleMs?: number } = {},
+  { until, idleMs = soonMs }: { readonly until?: number; readonly idleMs?: number } = {},
 ): Promise<RawExchange> {
   const socket = await connectRaw(target)
   for (const part of typeof bytes === 'string' || Buffer.isBuffer(bytes) ? [bytes] : bytes) {

@@ -184,11 +184,11 @@ function answers(url: string): Promise<boolean> {
   return new Promise((resolve, reject) => {
     const get = url.startsWith('https:') ? httpsGet : httpGet
     const headers = { 'user-agent': readinessUserAgent }
-    const request = get(url, { headers, rejectUnauthorized: false, agent: false, timeout: 2_000 }, (response) => {
+    const request = get(url, { headers, rejectUnauthorized: false, agent: false, timeout: 10_000 }, (response) => {
       response.resume()
       resolve(true)
     })
     request.once('error', reject)
-    request.once('timeout', () => request.destroy(new Error('no answer within 2 s')))
+    request.once('timeout', () => request.destroy(new Error('no answer within 10 s')))
   })
 }

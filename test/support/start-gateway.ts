@@ -52,13 +52,17 @@ export type TestGateway = {
   stop(): Promise<void>
 }
 
-/** A password check that fails takes no time worth waiting for, unless a test is about just that. */
+/**
+ * A password check that fails takes no time worth waiting for, unless a test is about just that. Deadlines that come
+ * before `soonMs` by default come after it, so that a machine which stalls is not taken for a client that does.
+ */
 const testSettings: Settings = {
   publicUrls: ['https://localhost:8443', 'https://registry.example.test:8443'],
   listen: { host: '127.0.0.1', port: 0 },
   admin: { host: '127.0.0.1', port: 0, socket: 'admin.sock' },
   tls: { certificateFile: 'certs/tls.crt', keyFile: 'certs/tls.key' },
-  authentication: { htpasswd: { enabled: true, file: 'htpasswd' }, failureFloorMs: 1 },
+  authentication: { htpasswd: { enabled: true, file: 'htpasswd' }, failureFloorMs: 1, maxQueueWaitMs: 60_000 },
+  client: { handshakeMs: 60_000, requestHeadersMs: 60_000 },
   shutdown: { timeoutSeconds: 1 },
   log: { level: 'debug' },
   audit: { destination: 'audit.log' },
@@ -138,7 +142,7 @@ export async function startGateway({ upstreamUrl, settings = {} }: StartGatewayO
 /** Empty where the gateway was stopped already. A connection of its own, so that none stays behind. */
 function metricsOf(adminUrl: string): Promise<string> {
   return new Promise((resolve) => {
-    const request = get(`${adminUrl}/metrics`, { agent: false, timeout: 1_000 }, (response) => {
+    const request = get(`${adminUrl}/metrics`, { agent: false, timeout: 10_000 }, (response) => {
       text(response).then(resolve, () => {
         resolve('')
       })

@@ -82,7 +82,7 @@ async function quickly(work: () => void | Promise<void>, maxMs: number): Promise
 
 async function settles(promise: Promise<unknown>): Promise<boolean> {
   const { promise: late, resolve } = Promise.withResolvers<boolean>()
-  const deadline = setTimeout(resolve, 10 * maxCallMs, false)
+  const deadline = setTimeout(resolve, 50 * maxCallMs, false)
   const settled = promise.then(
     () => true,
     () => true,

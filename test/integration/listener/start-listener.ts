@@ -17,6 +17,9 @@ export type StartedListener = {
   stop(): Promise<void>
 }
 
+/** Beyond `soonMs`: none of them ends what is said to end at once, or in time by another. */
+export const patientDeadlines = { handshakeMs: 60_000, requestHeadersMs: 60_000, keepAliveMs: 60_000 }
+
 export const plainHttpAnswer = 'HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 10\r\n\r\nhttps only'
 
 export function contextsOf(...pairs: CertificatePairs): TlsContexts {
@@ -37,7 +40,7 @@ export async function startListener({
     host: '127.0.0.1',
     port: 0,
     maxConnections: 1000,
-    deadlines: { handshakeMs: 10_000, requestHeadersMs: 10_000, keepAliveMs: 65_000 },
+    deadlines: patientDeadlines,
     tls: undefined,
     proxyProtocolFrom: [],
     answerPlainHttp: () => plainHttpAnswer,

@@ -169,7 +169,7 @@ afterAll(() => {
 })
 
 /** Runs where the tool is on the PATH. Without it the title says so, and where nothing may be missing the test fails. */
-function testWith(tool: string, probe: string, title: string, body: () => Promise<void>, timeoutMs = 30_000): void {
+function testWith(tool: string, probe: string, title: string, body: () => Promise<void>, timeoutMs = 120_000): void {
   if (spawnSync(tool, [probe]).status === 0) test(title, body, timeoutMs)
   else if (process.env['CI'] !== 'true') test.skip(`${title} (skipped: no ${tool} on the PATH)`, body)
   else {
@@ -243,7 +243,7 @@ func main() {
       const program = join(directory, 'verify')
       const env = { ...process.env, GOTOOLCHAIN: 'local', GOPROXY: 'off', GO111MODULE: 'off' }
       const build = ['build', '-o', program, join(directory, 'verify.go')]
-      expect(await run('go', build, { env, timeoutMs: 120_000 })).toMatchObject({ code: 0 })
+      expect(await run('go', build, { env, timeoutMs: 300_000 })).toMatchObject({ code: 0 })
       for (const [name, hosts] of cases) {
         for (const host of hosts.map((text) => text.replace('*', 'a'))) {
           const verify = (file: string) =>
@@ -253,6 +253,6 @@ func main() {
         }
       }
     },
-    150_000,
+    600_000,
   )
 })

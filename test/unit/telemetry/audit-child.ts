@@ -1,6 +1,7 @@
 /**
  * A process that writes audit lines to its standard output, for the tests of what a real pipe does:
- * `node audit-child.ts LINES`. Says on standard error `{ written, dropped, ticks, longestGapMs }` and ends.
+ * `node audit-child.ts LINES CLOSE_MS`, the time that it gives its last lines. Says on standard error
+ * `{ written, dropped, ticks, longestGapMs }` and ends.
  */
 import { createAudit } from '../../../src/telemetry/audit.ts'
 import { openAuditSink } from '../../../src/telemetry/audit-sink.ts'
@@ -8,7 +9,7 @@ import { systemClock } from '../../../src/telemetry/clock.ts'
 import { createLogger, logTo } from '../../../src/telemetry/log.ts'
 import { exchange } from './samples.ts'
 
-const lines = Number(process.argv[2])
+const [lines = 0, closeMs = 0] = process.argv.slice(2).map(Number)
 const counted = { written: 0, dropped: 0, longestGapMs: 0 }
 const audit = createAudit({
   sink: await openAuditSink('stdout', process.stdout),
@@ -34,6 +35,6 @@ for (let count = 0; count < lines; count++) {
   audit.record(exchange({ requestId: `r${count}` }))
   if (count % 100 === 0) await new Promise((resolve) => setImmediate(resolve))
 }
-await audit.close(500)
+await audit.close(closeMs)
 clearInterval(ticks)
 process.stderr.write(`${JSON.stringify(counted)}\n`, () => process.exit(0))

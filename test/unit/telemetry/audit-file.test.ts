@@ -23,7 +23,7 @@ import { createAudit } from '../../../src/telemetry/audit.ts'
 import { systemClock } from '../../../src/telemetry/clock.ts'
 import { parseRegistryRequest } from '../../../src/registry/route.ts'
 import { describeOnSmallDisk } from '../../support/small-disk.ts'
-import { until } from '../../support/until.ts'
+import { soonMs, until } from '../../support/until.ts'
 import { exchange, keepLog } from './samples.ts'
 
 let folder: string
@@ -84,7 +84,7 @@ describe('rotation of the audit file', () => {
       renameSync(path, join(folder, `audit.log.${String(rotation).padStart(3, '0')}`))
     }
     record(10)
-    await audit.close(5_000)
+    await audit.close(soonMs)
     const files = readdirSync(folder).sort()
     const rotated = files.filter((name) => name !== 'audit.log').concat(existsSync(path) ? ['audit.log'] : [])
     expect(rotated.flatMap((name) => idsOf(join(folder, name)))).toEqual(all())
@@ -103,7 +103,7 @@ describe('rotation of the audit file', () => {
       audit.reopen()
       await until(() => existsSync(path), { what: 'the file to be made anew', intervalMs: 1 })
     }
-    await audit.close(5_000)
+    await audit.close(soonMs)
     expect([...names, path].flatMap(idsOf)).toEqual(all())
   })
 
@@ -117,7 +117,7 @@ describe('rotation of the audit file', () => {
       truncateSync(path)
     }
     record(1)
-    await audit.close(5_000)
+    await audit.close(soonMs)
     expect([...copies, ...idsOf(path)]).toEqual(all())
     expect(readFileSync(path, 'utf8')[0]).toBe('{')
   })
@@ -158,10 +158,8 @@ describe('an audit file that cannot be written', () => {
     record(3)
     await until(() => !audit.admits(push), { what: 'pushes to be refused' })
     mkdirSync(deep)
-    const startedMs = performance.now()
     await until(() => audit.admits(push), { what: 'pushes to be let in' })
-    expect(performance.now() - startedMs).toBeLessThan(1_000)
-    await audit.close(1_000)
+    await audit.close(soonMs)
     expect(idsOf(join(deep, 'audit.log'))).toEqual(all())
     expect(counted).toEqual({ written: 3, dropped: 0 })
     expect(log.entries()).toMatchObject([{ level: 'error', error: { code: 'ENOENT' } }, { level: 'warn' }])
@@ -202,7 +200,7 @@ describeOnSmallDisk(64 * 1024, 'an audit file on a disk that is full', (director
       }
     }
   }
-  test('refuses pushes, ends the line it stopped in, and goes on within a second of there being space', async () => {
+  test('refuses pushes, ends the line it stopped in, and goes on when there is space', async () => {
     const { audit, record, all, counted, log } = auditOn(await openAuditFile(file))
     fillUp()
     truncateSync(ballast, statSync(ballast).size - 4_096)
@@ -211,10 +209,8 @@ describeOnSmallDisk(64 * 1024, 'an audit file on a disk that is full', (director
     expect(readFileSync(file, 'utf8').endsWith('\n')).toBe(false)
     record(50)
     rmSync(ballast)
-    const startedMs = performance.now()
     await until(() => audit.admits(push), { what: 'pushes to be let in' })
-    expect(performance.now() - startedMs).toBeLessThan(1_000)
-    await audit.close(1_000)
+    await audit.close(soonMs)
     expect(idsOf(file)).toEqual(all())
     expect(counted).toEqual({ written: 100, dropped: 0 })
     expect(log.entries()).toMatchObject([
@@ -234,7 +230,7 @@ describeOnSmallDisk(64 * 1024, 'an audit file on a disk that is full', (director
     rmSync(ballast)
     await until(() => audit.admits(push), { what: 'pushes to be let in' })
     record(10)
-    await audit.close(1_000)
+    await audit.close(soonMs)
     expect(idsOf(`${file}.1`).concat(idsOf(file))).toEqual(all())
     expect(idsOf(file).length).toBeGreaterThan(0)
   })
@@ -251,7 +247,7 @@ describeOnSmallDisk(64 * 1024, 'an audit file on a disk that is full', (director
     const lost = counted.written
     lose()
     rmSync(ballast)
-    await audit.close(1_000)
+    await audit.close(soonMs)
     expect(idsOf(file)).toEqual(all().slice(lost))
   })
 })

@@ -123,7 +123,7 @@ describe('processes', () => {
     const pid = Number(line.toString())
     expect(stateOf(pid)).toMatch(/^[A-Y]$/)
     parent.kill('SIGKILL')
-    await until(() => /^Z?$/.test(stateOf(pid)), { what: 'the process has ended', deadlineMs: 5_000 })
+    await until(() => /^Z?$/.test(stateOf(pid)), { what: 'the process has ended' })
   })
 })
 
