@@ -1,7 +1,9 @@
 /** Rules as an index that answers in the time of the question, not of the number of rules. */
 import type { Action } from '../registry/access.ts'
-import { askedTags, askerOf, meets } from './asker.ts'
-import type { Asker } from './asker.ts'
+import type { Principal } from '../registry/principal.ts'
+import { askedTags, identityOf, meets } from './asker.ts'
+import type { Asker, Identity } from './asker.ts'
+import { createMoment } from './conditions.ts'
 import type { AskedTag, Effect } from './conditions.ts'
 import { createHints } from './near-misses.ts'
 import type { Hints } from './near-misses.ts'
@@ -42,16 +44,28 @@ type SubjectRules = {
   lists: boolean
 }
 
+/** What of a principal depends on the policy alone. */
+type Known = { readonly identity: Identity; readonly own: readonly SubjectRules[] }
+
 export function compilePolicy(parts: PolicyParts): LoadedPolicy {
   const bySubject = indexRules(parts.rules)
   const hints = createHints(parts.rules)
   const protectionsOf = indexProtections(parts.protectedTags)
+  const known = new WeakMap<Principal, Known>()
+  /** A principal never changes, and comes with request after request while its login is remembered. */
+  const knownOf = (principal: Principal): Known => {
+    const before = known.get(principal)
+    if (before !== undefined) return before
+    const identity = identityOf(principal, parts.memberships)
+    const now = { identity, own: [...identity.subjects].flatMap((subject) => bySubject.get(subject) ?? []) }
+    known.set(principal, now)
+    return now
+  }
   return {
     ...parts,
     judgeFor: (principal, circumstances) => {
-      const asker = askerOf(principal, circumstances, parts.memberships)
-      const own = [...asker.subjects].flatMap((subject) => bySubject.get(subject) ?? [])
-      return createJudge(asker, own, hints)
+      const { identity, own } = knownOf(principal)
+      return createJudge({ ...identity, moment: createMoment(principal, circumstances) }, own, hints)
     },
     protectionOf: (repository, tag) =>
       nearestProtection(

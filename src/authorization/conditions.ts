@@ -61,40 +61,32 @@ function wallClock(timeZone: string): (now: number) => WallTime {
   return clock
 }
 
-/** The conditions that do not hold; those that take no time come first. */
-export function unmetConditions(
-  conditions: Conditions,
-  effect: Effect,
-  moment: Moment,
-  tag: AskedTag,
-): readonly ConditionName[] {
-  return checks.filter(([, holds]) => !holds(conditions, effect, moment, tag)).map(([name]) => name)
+/** One condition of a rule. */
+export type Condition = {
+  readonly name: ConditionName
+  readonly holds: (moment: Moment, tag: AskedTag) => boolean
 }
 
-/** Whether all conditions hold. */
-export function conditionsHold(conditions: Conditions, effect: Effect, moment: Moment, tag: AskedTag): boolean {
-  return checks.every(([, holds]) => holds(conditions, effect, moment, tag))
+/** The conditions that are given, one by one; those that take no time come first. */
+export function conditionsOf(given: Conditions, effect: Effect): readonly Condition[] {
+  const { addresses, methods, tags, hours, notBefore, notAfter } = given
+  const conditions: Condition[] = []
+  const add = (name: ConditionName, holds: Condition['holds']): void => {
+    conditions.push({ name, holds })
+  }
+  if (notBefore !== undefined) add('notBefore', ({ now }) => now >= notBefore)
+  if (notAfter !== undefined) add('notAfter', ({ now }) => now <= notAfter)
+  if (methods !== undefined) add('methods', ({ method }) => method !== undefined && methods.has(method))
+  if (tags !== undefined) add('tags', (_, tag) => tagsHold(tags, effect, tag))
+  if (addresses !== undefined) add('addresses', ({ address }) => addressesHold(addresses, effect, address()))
+  if (hours !== undefined) add('hours', ({ wallTime }) => isInWindow(hours, wallTime(hours.timeZone)))
+  return conditions
 }
 
-type Check = (conditions: Conditions, effect: Effect, moment: Moment, tag: AskedTag) => boolean
-
-const checks: readonly (readonly [ConditionName, Check])[] = [
-  ['notBefore', ({ notBefore }, _, { now }) => notBefore === undefined || now >= notBefore],
-  ['notAfter', ({ notAfter }, _, { now }) => notAfter === undefined || now <= notAfter],
-  ['methods', ({ methods }, _, { method }) => methods === undefined || (method !== undefined && methods.has(method))],
-  ['tags', ({ tags }, effect, _, tag) => tags === undefined || tagsHold(tags, effect, tag)],
-  [
-    'addresses',
-    ({ addresses }, effect, moment) => {
-      if (addresses === undefined) return true
-      const words = moment.address()
-      // Of an address that is not known, a rule that forbids expects the worst, and a rule that allows too.
-      if (words === undefined) return effect === 'deny'
-      return addresses.some((range) => isInRange(words, range))
-    },
-  ],
-  ['hours', ({ hours }, _, moment) => hours === undefined || isInWindow(hours, moment.wallTime(hours.timeZone))],
-]
+/** Of an address that is not known, a rule that forbids expects the worst, and a rule that allows too. */
+function addressesHold(ranges: readonly AddressRange[], effect: Effect, words: AddressWords | undefined): boolean {
+  return words === undefined ? effect === 'deny' : ranges.some((range) => isInRange(words, range))
+}
 
 /**
  * An allow rule that names tags allows what can touch no tag, else no push could work: blobs, uploads, listings,

@@ -2,7 +2,6 @@
 import type { Action } from '../registry/access.ts'
 import { askedTags, isAmong } from './asker.ts'
 import type { Asker } from './asker.ts'
-import { unmetConditions } from './conditions.ts'
 import type { AskedTag, ConditionName } from './conditions.ts'
 import { askedRepository, createPatternIndex } from './pattern-index.ts'
 import type { Question } from './policy.ts'
@@ -21,7 +20,7 @@ export function lacksOf(
     ...(isAmong(rule.to, asker) ? [] : ['subject' as const]),
     ...(isRepository ? [] : ['repository' as const]),
     ...(gives(rule, action) ? [] : ['action' as const]),
-    ...(rule.when === undefined ? [] : unmetConditions(rule.when, rule.effect, asker.moment, tag)),
+    ...rule.conditions.filter(({ holds }) => !holds(asker.moment, tag)).map(({ name }) => name),
   ]
 }
 
@@ -33,8 +32,8 @@ function gives({ actions }: Rule, action: Action): boolean {
 /** The messages of rules that allow, found while a request is served. */
 export type Hints = (question: Question, asker: Asker) => string | undefined
 
-/** So many rules are compared at most: who is refused again and again may not cost more than who is let in. */
-const maxCompared = 1_000
+/** So many rules of one pattern are compared at most: who is refused again and again may not cost much. */
+const maxCompared = 100
 
 /**
  * Looks for the rule with a message that is nearest to what was refused, among those for this repository: it lacks the
@@ -43,14 +42,17 @@ const maxCompared = 1_000
 export function createHints(rules: readonly Rule[]): Hints {
   const index = createPatternIndex<Rule[]>()
   for (const rule of rules.filter(({ effect, message }) => effect === 'allow' && message !== undefined))
-    for (const pattern of rule.on) index.at(pattern, () => []).push(rule)
+    for (const pattern of rule.on) {
+      const shelf = index.at(pattern, () => [])
+      if (shelf.length < maxCompared) shelf.push(rule)
+    }
   const ranks = new Map(rules.map((rule, rank) => [rule, rank]))
 
   return ({ repository, action, tags }, asker) => {
     const [tag] = askedTags(tags)
     const found = new Set(index.matching(askedRepository(repository, asker)).flat())
     let nearest: { readonly message: string | undefined; readonly lacks: number; readonly rank: number } | undefined
-    for (const rule of [...found].slice(0, maxCompared)) {
+    for (const rule of found) {
       const lacks = lacksOf(rule, asker, { action, tag, isRepository: true }).length
       const rank = ranks.get(rule) ?? 0
       if (nearest === undefined || lacks < nearest.lacks || (lacks === nearest.lacks && rank < nearest.rank))

@@ -31,13 +31,13 @@ type Node<T> = {
 }
 
 /**
- * Globs that begin with so many known characters and end with so many: of ten thousand such as `app-1-*` a segment is
- * compared with those alone that have its own beginning and ending.
+ * Globs that are found by the same part of a segment: their known beginning and ending, or, where they have neither, a
+ * known part of the middle. Of ten thousand such as `app-1-*` a segment is compared with those alone that it can match.
  */
 type GlobGroup<T> = {
-  readonly prefixLength: number
-  readonly suffixLength: number
-  readonly byEnds: Map<string, Map<string, GlobEdge<T>>>
+  /** The parts of a segment by which the globs of the group are found, as keys of `edges`. */
+  readonly keysOf: (text: string) => readonly string[]
+  readonly edges: Map<string, Map<string, GlobEdge<T>>>
 }
 
 type GlobEdge<T> = {
@@ -50,9 +50,6 @@ type GlobEdge<T> = {
 
 type Glob = Segment & { readonly kind: 'glob' }
 
-/** How one step of a walk leads from a node to its children. */
-type Step = <T>(node: Node<T>, reached: Set<Node<T>>) => void
-
 export function createPatternTree<T>(): PatternTree<T> {
   const root: Node<T> = createNode(false)
   return {
@@ -61,22 +58,11 @@ export function createPatternTree<T>(): PatternTree<T> {
       node.value ??= make()
       return node.value
     },
-    matching: (repository, binding) => {
-      return walk(
-        root,
-        repository.map((text): Step => (node, reached) => {
-          stepByText(node, reached, text, binding)
-        }),
-      )
-    },
-    covering: ({ segments }) => {
-      return walk(
-        root,
-        segments.map((segment): Step => (node, reached) => {
-          stepBySegment(node, reached, segment)
-        }),
-      )
-    },
+    matching: (repository, binding) =>
+      walk(root, repository, (node, text, reached) => {
+        stepByText(node, text, reached, binding)
+      }),
+    covering: ({ segments }) => walk(root, segments, stepBySegment),
   }
 }
 
@@ -95,11 +81,9 @@ function childFor<T>(node: Node<T>, segment: Segment): Node<T> {
       node.deep ??= createNode(true)
       return node.deep
     case 'glob': {
-      const { prefix, suffix } = endsOf(segment)
-      const group = valueAt(node.globs, `${prefix.length}/${suffix.length}`, (): GlobGroup<T> => {
-        return { prefixLength: prefix.length, suffixLength: suffix.length, byEnds: new Map() }
-      })
-      const edges = valueAt(group.byEnds, `${prefix}*${suffix}`, () => new Map<string, GlobEdge<T>>())
+      const { name, key, keysOf } = finderOf(segment)
+      const group = valueAt(node.globs, name, (): GlobGroup<T> => ({ keysOf, edges: new Map() }))
+      const edges = valueAt(group.edges, key, () => new Map<string, GlobEdge<T>>())
       return valueAt(edges, segment.text, () => edgeOf<T>(segment)).node
     }
   }
@@ -117,24 +101,63 @@ function edgeOf<T>({ text, pieces }: Glob): GlobEdge<T> {
   return { text, pieces, plain: filledIn(pieces, {}), node: createNode(false) }
 }
 
-/** The characters that every text begins and ends with that the glob matches, whoever the principal is. */
-function endsOf({ pieces }: Glob): { readonly prefix: string; readonly suffix: string } {
-  return { prefix: textOf(pieces[0][0]), suffix: textOf(pieces.at(-1)?.at(-1)) }
+type Finder = {
+  /** Globs whose finders have the same name have the same `keysOf`. */
+  readonly name: string
+  /** Under which the glob is found: one of `keysOf` every text that it matches, whoever the principal is. */
+  readonly key: string
+  readonly keysOf: (text: string) => readonly string[]
+}
+
+function finderOf({ pieces }: Glob): Finder {
+  const prefix = textOf(pieces[0][0])
+  const suffix = textOf(pieces.at(-1)?.at(-1))
+  if (prefix !== '' || suffix !== '') {
+    const [before, after] = [prefix.length, suffix.length]
+    return {
+      name: `${before}*${after}`,
+      key: `${prefix}*${suffix}`,
+      keysOf: (text) =>
+        before + after > text.length ? [] : [`${text.slice(0, before)}*${text.slice(text.length - after)}`],
+    }
+  }
+  const key = pieces
+    .flat()
+    .map(textOf)
+    .reduce((longest, part) => (part.length > longest.length ? part : longest), '')
+  return { name: `*${key.length}*`, key, keysOf: (text) => windowsOf(text, key.length) }
 }
 
 function textOf(part: Piece[number] | undefined): string {
   return typeof part === 'string' ? part : ''
 }
 
-function walk<T>(root: Node<T>, steps: readonly Step[]): readonly T[] {
-  let nodes = new Set([root])
-  for (const step of steps) {
-    const reached = new Set<Node<T>>()
+/** Every run of so many characters, once. */
+function windowsOf(text: string, length: number): readonly string[] {
+  const windows = new Set<string>()
+  const last = length === 0 ? 0 : text.length - length
+  for (let start = 0; start <= last; start += 1) windows.add(text.slice(start, start + length))
+  return [...windows]
+}
+
+/** Leads from the nodes that a name's beginning reaches to those that one more of its segments reaches. */
+type Step<T, S> = (node: Node<T>, segment: S, reached: Node<T>[]) => void
+
+/**
+ * Goes over the segments once. A node has one parent, so it is reached once by it; only where `**` goes on for another
+ * segment could it be reached twice, and it is then left to itself.
+ */
+function walk<T, S>(root: Node<T>, segments: readonly S[], step: Step<T, S>): readonly T[] {
+  let nodes: readonly Node<T>[] = [root]
+  for (const segment of segments) {
+    const reached: Node<T>[] = []
+    const going = nodes.some(({ isDeep }) => isDeep) ? new Set(nodes) : undefined
     for (const node of nodes) {
-      if (node.isDeep) reached.add(node)
-      step(node, reached)
+      if (node.isDeep) reached.push(node)
+      if (node.deep !== undefined && going?.has(node.deep) !== true) reached.push(node.deep)
+      step(node, segment, reached)
     }
-    if (reached.size === 0) return []
+    if (reached.length === 0) return []
     nodes = reached
   }
   const values: T[] = []
@@ -142,37 +165,34 @@ function walk<T>(root: Node<T>, steps: readonly Step[]): readonly T[] {
   return values
 }
 
-function stepByText<T>(node: Node<T>, reached: Set<Node<T>>, text: string, binding: Binding): void {
+function stepByText<T>(node: Node<T>, text: string, reached: Node<T>[], binding: Binding): void {
   const literal = node.literals.get(text)
-  if (literal !== undefined) reached.add(literal)
-  if (node.any !== undefined) reached.add(node.any)
-  if (node.deep !== undefined) reached.add(node.deep)
-  for (const edge of edgesByEnds(node, text)) {
+  if (literal !== undefined) reached.push(literal)
+  if (node.any !== undefined) reached.push(node.any)
+  if (node.globs.size === 0) return
+  for (const edge of edgesFor(node, text)) {
     const pieces = edge.plain ?? filledIn(edge.pieces, binding)
-    if (pieces !== undefined && matchesPieces(pieces, text)) reached.add(edge.node)
+    if (pieces !== undefined && matchesPieces(pieces, text)) reached.push(edge.node)
   }
 }
 
-function stepBySegment<T>(node: Node<T>, reached: Set<Node<T>>, segment: Segment): void {
-  if (node.deep !== undefined) reached.add(node.deep)
+function stepBySegment<T>(node: Node<T>, segment: Segment, reached: Node<T>[]): void {
   if (segment.kind === 'deep') return
-  if (node.any !== undefined) reached.add(node.any)
+  if (node.any !== undefined) reached.push(node.any)
   if (segment.kind === 'any') return
   const { text } = segment
   const literal = segment.kind === 'literal' ? node.literals.get(text) : undefined
-  if (literal !== undefined) reached.add(literal)
+  if (literal !== undefined) reached.push(literal)
   // An asterisk in the text is a character that no piece holds, so only an asterisk can take it.
-  for (const edge of edgesByEnds(node, text)) {
-    if (edge.text === text || (edge.plain !== undefined && matchesPieces(edge.plain, text))) reached.add(edge.node)
+  for (const edge of edgesFor(node, text)) {
+    if (edge.text === text || (edge.plain !== undefined && matchesPieces(edge.plain, text))) reached.push(edge.node)
   }
 }
 
-function* edgesByEnds<T>({ globs }: Node<T>, text: string): Generator<GlobEdge<T>> {
-  for (const { prefixLength, suffixLength, byEnds } of globs.values()) {
-    if (prefixLength + suffixLength > text.length) continue
-    const edges = byEnds.get(`${text.slice(0, prefixLength)}*${text.slice(text.length - suffixLength)}`)
-    if (edges !== undefined) yield* edges.values()
-  }
+function edgesFor<T>({ globs }: Node<T>, text: string): readonly GlobEdge<T>[] {
+  return [...globs.values()].flatMap(({ keysOf, edges }) =>
+    keysOf(text).flatMap((key) => [...(edges.get(key)?.values() ?? [])]),
+  )
 }
 
 /** The pieces with the values of their variables in place; nothing where one has no value. */

@@ -75,7 +75,7 @@ type CoverIndex = {
     subject: string,
     conditions: string,
     pattern: RepositoryPattern,
-  ): readonly Rule[]
+  ): readonly (readonly Rule[])[]
 }
 
 function ineffectiveRules({ rules, memberships }: LoadedPolicy): readonly Fault[] {
@@ -86,7 +86,7 @@ function ineffectiveRules({ rules, memberships }: LoadedPolicy): readonly Fault[
   /** A single other rule that meets whenever this one does. */
   function coverOf(rule: Rule, effect: Rule['effect']): Rule | undefined {
     const candidates = fewestCandidates(rule, effect, index, memberships)
-    return candidates.find((other) => {
+    return findIn(candidates, (other) => {
       if (other === rule || comparisons >= maxComparisons) return false
       comparisons += 1
       if (!covers(other, rule, memberships)) return false
@@ -109,26 +109,39 @@ function ineffectiveRules({ rules, memberships }: LoadedPolicy): readonly Fault[
   return [...warnings, warning(first, '', 'and others overlap so much that not all of them were compared')]
 }
 
+function findIn<T>(lists: readonly (readonly T[])[], fits: (item: T) => boolean): T | undefined {
+  for (const list of lists) {
+    const found = list.find(fits)
+    if (found !== undefined) return found
+  }
+  return undefined
+}
+
+/** Pairs of a rule for which candidates are looked up; any of them would do, the one with the fewest is the fastest. */
+const maxSampled = 5
+
 /** The rules that cover one of the pairs of a rule, for the pair that the fewest cover. */
 function fewestCandidates(
   rule: Rule,
   effect: Rule['effect'],
   index: CoverIndex,
   memberships: Memberships,
-): readonly Rule[] {
-  const [action] = rule.actions
-  let fewest: readonly Rule[] | undefined
-  for (const subject of action === undefined ? [] : rule.to.slice(0, 10)) {
-    for (const pattern of rule.on.slice(0, 10)) {
-      const found = widerSubjects(subject, memberships).flatMap((wider) =>
-        [...new Set(['', conditionsKey(rule)])].flatMap((key) =>
-          index.covering(effect, action ?? 'pull', wider, key, pattern),
-        ),
+): readonly (readonly Rule[])[] {
+  const [action = 'pull'] = rule.actions
+  const keys = new Set(['', conditionsKey(rule)])
+  let fewest: readonly (readonly Rule[])[] = []
+  let least = Number.POSITIVE_INFINITY
+  for (const subject of rule.to.slice(0, maxSampled)) {
+    const wider = widerSubjects(subject, memberships)
+    for (const pattern of rule.on.slice(0, maxSampled)) {
+      const found = wider.flatMap((text) =>
+        [...keys].flatMap((key) => index.covering(effect, action, text, key, pattern)),
       )
-      if (fewest === undefined || found.length < fewest.length) fewest = found
+      const count = found.reduce((sum, { length }) => sum + length, 0)
+      if (count < least) [fewest, least] = [found, count]
     }
   }
-  return fewest ?? []
+  return fewest
 }
 
 function indexForCovers(rules: readonly Rule[]): CoverIndex {

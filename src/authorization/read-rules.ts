@@ -9,6 +9,7 @@ import type {
   RuleDocument,
 } from '../config/policy-document.ts'
 import { addressRange } from './address-range.ts'
+import { conditionsOf } from './conditions.ts'
 import type { Conditions } from './conditions.ts'
 import { fault } from './parsed.ts'
 import type { Parsed } from './parsed.ts'
@@ -41,13 +42,15 @@ export function readRules(file: string, reading: PolicyReading, roles: Roles, re
     const { allow, deny, to, except, on, when, message } = document
     const wrong = wrongForm(document, path, report, reading.faults.length === 0)
     const effect = allow === undefined ? 'deny' : 'allow'
+    const conditions = when === undefined ? undefined : readConditions(when, [...path, 'when'], report)
     const read = {
       effect,
       actions: new Set(textsOf(allow ?? deny, [...path, effect], report, (name) => actionsOf(name, roles)).flat()),
       to: textsOf(to, [...path, 'to'], report, parseSubject),
       except: textsOf(except, [...path, 'except'], report, parseSubject),
       on: textsOf(on, [...path, 'on'], report, parseRepositoryPattern),
-      when: when === undefined ? undefined : readConditions(when, [...path, 'when'], report),
+      when: conditions,
+      conditions: conditions === undefined ? [] : conditionsOf(conditions, effect),
       message,
       reference: { file, line: place.line, index },
       place,

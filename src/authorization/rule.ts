@@ -2,7 +2,7 @@
 import type { Place } from '../config/document.ts'
 import type { Action } from '../registry/access.ts'
 import type { RuleReference } from '../registry/grant.ts'
-import type { Conditions, Effect } from './conditions.ts'
+import type { Condition, Conditions, Effect } from './conditions.ts'
 import type { RepositoryPattern } from './repository-pattern.ts'
 import type { Subject } from './subject.ts'
 import type { TagPattern } from './tag-pattern.ts'
@@ -14,8 +14,10 @@ export type Rule = {
   /** Whom it does not meet although `to` does; empty on rules that allow. */
   readonly except: readonly Subject[]
   readonly on: readonly RepositoryPattern[]
-  /** Absent where the rule has no conditions. */
+  /** What was written under `when`, for comparing rules. */
   readonly when: Conditions | undefined
+  /** The same, for asking. */
+  readonly conditions: readonly Condition[]
   readonly message: string | undefined
   readonly reference: RuleReference
   readonly place: Place
