@@ -31,7 +31,10 @@ export type LaneAnswer =
 export type OpenLaneCall = {
   /** @throws RegistryError when the upstream cannot be reached, is too slow, or ends the connection without a head */
   readonly answer: Promise<LaneAnswer>
-  /** Breaks the call off wherever it is: the connection to the upstream is destroyed at once. */
+  /**
+   * Breaks the call off while its answer is awaited: the connection to the upstream is destroyed at once. Later it does
+   * nothing: the connection is the body's then, or may already serve another download.
+   */
   cancel(): void
 }
 
@@ -47,15 +50,19 @@ export type BlobLaneOptions = {
   readonly timeouts: Pick<UpstreamTimeouts, 'connectMs' | 'headersMs'>
   /** Told when a kept connection turned out to be closed and the question is asked once more on a new one. */
   readonly onRetry: () => void
+  /**
+   * After an answer that it could not read the lane is left alone for this long, in milliseconds, so that not every blob
+   * is asked for twice; 30 s unless told.
+   */
+  readonly restMs?: number
 }
 
 /** A longer body of an answer that is no blob leaves the lane; 64 KiB. */
 const maxShortBytes = 64 * 1024
-/** After an answer that it could not read the lane is left alone for this long, so that not every blob is asked for twice. */
-const restMs = 30_000
 
 /** Creates the lane to one upstream. */
-export function createBlobLane({ connections, buffers, timeouts, onRetry }: BlobLaneOptions): BlobLane {
+export function createBlobLane(options: BlobLaneOptions): BlobLane {
+  const { connections, buffers, timeouts, onRetry, restMs = 30_000 } = options
   let restsUntilMs = -Infinity
 
   function open(call: LaneCall): OpenLaneCall {
@@ -156,6 +163,8 @@ export function createBlobLane({ connections, buffers, timeouts, onRetry }: Blob
       wantedSize: () => readSizes[0],
       take,
       end: (cause) => {
+        // An end of our own making, at a deadline say, tells nothing of the upstream.
+        if (settled) return
         failedSilent = kept !== undefined && received.length === 0
         fail(upstreamError(cause))
       },
@@ -166,7 +175,6 @@ export function createBlobLane({ connections, buffers, timeouts, onRetry }: Blob
       isStale: () => failedSilent,
       cancel: () => {
         fail(new RegistryError('upstreamInvalid', { cause: new Error('the call was cancelled') }))
-        connection.destroy()
       },
     }
   }
