@@ -156,10 +156,7 @@ function indexForCovers(rules: readonly Rule[]): CoverIndex {
       }
   return {
     covering: (effect, action, subject, conditions, pattern) =>
-      trees
-        .get(JSON.stringify([effect, action, subject, conditions]))
-        ?.covering(pattern)
-        .flat() ?? [],
+      trees.get(JSON.stringify([effect, action, subject, conditions]))?.covering(pattern) ?? [],
   }
 }
 
