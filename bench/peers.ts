@@ -142,6 +142,7 @@ async function startProcess(
     CERTIFICATE: stage.certificateFile,
     KEY: stage.keyFile,
     HTPASSWD: stage.htpasswdFile,
+    POLICIES: fileOf('config/policies.yaml'),
     USERNAME: stage.username,
     PASSWORD: stage.password,
   }

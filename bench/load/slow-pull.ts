@@ -29,11 +29,15 @@ export type SlowPull = {
 export async function slowPull(job: Omit<SlowPullJob, 'kind'>, pids: readonly number[]): Promise<SlowPull> {
   const idle = residentBytes(pids)
   let most = idle
-  const sampling = setInterval(() => {
-    most = Math.max(most, residentBytes(pids))
-  }, samplingMs)
   const clients: SlowClient[] = []
   const breaks = Promise.withResolvers<never>()
+  const sampling = setInterval(() => {
+    try {
+      most = Math.max(most, residentBytes(pids))
+    } catch (error) {
+      breaks.reject(error)
+    }
+  }, samplingMs)
   try {
     for (let begun = 0; begun < job.clients; begun += arrivingAtOnce) {
       const some = Array.from({ length: Math.min(arrivingAtOnce, job.clients - begun) }, () => openSlowClient(job))
