@@ -1,6 +1,7 @@
 import { mountAccess, requiredAccess } from '../registry/access.ts'
 import type { Access, TagReach } from '../registry/access.ts'
 import type { Circumstances, Grant, Preconditions, RuleReference } from '../registry/grant.ts'
+import { parseRepositoryName } from '../registry/name.ts'
 import type { Tag } from '../registry/name.ts'
 import type { Principal } from '../registry/principal.ts'
 import type { Mount, RegistryRequest } from '../registry/route.ts'
@@ -158,8 +159,10 @@ function preconditionsOf(policy: Policy, principal: Principal, request: Registry
 
 const noPreconditions: Preconditions = { protectedTags: [], refusal: () => '' }
 
+/** The names come from the upstream; what is none is not shown. */
 function listFilter(judge: Judge): (repository: string) => boolean {
-  return (repository) => judge.judge({ repository, action: 'list' }).kind === 'allowed'
+  return (repository) =>
+    parseRepositoryName(repository) !== undefined && judge.judge({ repository, action: 'list' }).kind === 'allowed'
 }
 
 /** Nothing where nothing is mounted, or the mount names no source here: it cannot be judged, and is not made. */

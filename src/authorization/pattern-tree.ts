@@ -58,10 +58,13 @@ export function createPatternTree<T>(): PatternTree<T> {
       node.value ??= make()
       return node.value
     },
-    matching: (repository, binding) =>
-      walk(root, repository, (node, text, reached) => {
+    matching: (repository, binding) => {
+      // No name has an empty segment; a listing of somebody else's might.
+      if (repository.includes('')) return []
+      return walk(root, repository, (node, text, reached) => {
         stepByText(node, text, reached, binding)
-      }),
+      })
+    },
     covering: ({ segments }) => walk(root, segments, stepBySegment),
   }
 }
