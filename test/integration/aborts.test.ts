@@ -7,24 +7,44 @@ import { neverAnswer, startFaultUpstream } from '../support/fault-upstream.ts'
 import type { FaultUpstream } from '../support/fault-upstream.ts'
 import { startGateway } from '../support/start-gateway.ts'
 import type { AuditLine, TestGateway } from '../support/start-gateway.ts'
+import { makeUpstreamCertificate, writeUpstreamCa } from '../support/upstream-certificate.ts'
 import { until } from '../support/until.ts'
 
 const leavings: readonly Leaving[] = ['reset', 'end']
 
-describe('a client that leaves', () => {
+const schemes = ['http', 'https'] as const
+
+/** An upstream, and the configuration that trusts it. */
+async function startUpstream(scheme: (typeof schemes)[number]) {
+  const certificate = scheme === 'https' ? await makeUpstreamCertificate() : undefined
+  const trusted = certificate && writeUpstreamCa(certificate)
+  const upstream = await startFaultUpstream(certificate)
+  return {
+    upstream,
+    settings: { url: upstream.url, ...(trusted && { caFile: trusted.caFile }) },
+    stop: async () => {
+      await upstream.close()
+      trusted?.remove()
+    },
+  }
+}
+
+describe.each(schemes)('a client that leaves, before an upstream with %s,', (scheme) => {
+  let behind: Awaited<ReturnType<typeof startUpstream>>
   let upstream: FaultUpstream
   let gateway: TestGateway
 
   beforeAll(async () => {
-    upstream = await startFaultUpstream()
-    gateway = await startGateway({ upstreamUrl: upstream.url })
+    behind = await startUpstream(scheme)
+    upstream = behind.upstream
+    gateway = await startGateway({ upstreamUrl: upstream.url, settings: { upstream: behind.settings } })
   })
   afterEach(() => {
     upstream.reset()
   })
   afterAll(async () => {
     await gateway.stop()
-    await upstream.close()
+    await behind.stop()
   })
 
   let clients = 0
@@ -106,21 +126,21 @@ describe('a client that leaves', () => {
   })
 })
 
-describe('1,000 clients that leave', () => {
-  test('leave no socket behind, in the gateway or at the upstream', async () => {
-    const upstream = await startFaultUpstream()
-    const gateway = await startGatewayProcess({ upstreamUrl: upstream.url })
+describe('500 clients that leave', () => {
+  test.each(schemes)('leave no socket behind, in the gateway or at an upstream with %s', async (scheme) => {
+    const { upstream, settings, stop } = await startUpstream(scheme)
+    const gateway = await startGatewayProcess({ upstreamUrl: upstream.url, settings: { upstream: settings } })
     try {
       await gateway.asAlice({ path: '/v2/' })
       const before = gateway.descriptors()
-      await abortMany(gateway.target, upstream, 1_000)
+      await abortMany(gateway.target, upstream, 500)
       await until(() => upstream.open() === 0, { what: 'the upstream connections end' })
       // The pool may keep idle connections: those of answered requests, such as the health probe.
       await until(() => gateway.descriptors() <= before + 2, { what: 'the gateway has closed its sockets' })
       expect((await gateway.asAlice({ path: '/v2/' })).status).toBe(200)
     } finally {
       await gateway.stop()
-      await upstream.close()
+      await stop()
     }
   })
 })

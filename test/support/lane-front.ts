@@ -16,6 +16,8 @@ export type LaneFrontOptions = {
   readonly keepAliveMs?: number
   readonly timeouts?: BlobLaneOptions['timeouts']
   readonly restMs?: number
+  /** What happens between the head of a blob and the streaming of its body; nothing unless told. */
+  readonly beforeStream?: () => Promise<void>
 }
 
 /** A server in the clear that has nothing but the lane behind it. */
@@ -70,6 +72,7 @@ export async function startLaneFront(options: LaneFrontOptions): Promise<LaneFro
       return 'short'
     }
     const { head, body } = answer
+    await options.beforeStream?.()
     res.writeHead(head.statusCode, { 'content-length': head.bodyBytes })
     const end = await body.stream(res, limits)
     if (end.kind === 'complete') res.end()

@@ -17,7 +17,7 @@ export type MarkedDownload = {
 export type MarkedDownloadOptions = {
   readonly port: number
   /** With it the client speaks TLS and is alice; without, it speaks in the clear. */
-  readonly ca?: string
+  readonly ca?: string | Buffer
   readonly path: string
   /** First and last byte to ask for. */
   readonly range?: readonly [number, number]

@@ -22,11 +22,13 @@ function randomPieces(seed: number): () => number {
 describe.each(['http', 'https'])('the bytes of a blob from an upstream with %s', (scheme) => {
   let upstream: RawUpstream
   let front: LaneFront
+  let ca: string | undefined
 
   beforeAll(async () => {
     const certificate = scheme === 'https' ? await makeUpstreamCertificate() : undefined
     upstream = await startRawUpstream(certificate)
-    front = await startLaneFront({ upstreamUrl: upstream.url, ca: certificate?.ca })
+    ca = certificate?.ca
+    front = await startLaneFront({ upstreamUrl: upstream.url, ca })
   })
   afterEach(() => {
     expect(front.pool.misuses).toEqual([])
@@ -88,6 +90,28 @@ describe.each(['http', 'https'])('the bytes of a blob from an upstream with %s',
     const pauseMs = (): number => (++got % 40 === 0 ? 80 : 0)
     const reads = await Promise.all([1, 2].map(() => downloadMarked({ port: front.port, path, pauseMs })))
     for (const read of reads) expect(read).toEqual({ status: 200, bytes, fault: undefined, whole: true })
+  })
+
+  test('are the same where the answer has ended long before anyone wants its body', async () => {
+    const late = await startLaneFront({
+      upstreamUrl: upstream.url,
+      ca,
+      beforeStream: async () => {
+        for (let turn = 0; turn < 20; turn += 1) await new Promise((resolve) => setImmediate(resolve))
+      },
+    })
+    // Several records of TLS in one write: all of them come before the connection can be held.
+    upstream.play((connection) => {
+      answerMarked({ pieceBytes: () => 60_000, lines: ['Connection: close'] })(connection)
+      connection.socket.end()
+    })
+    const path = `/${markedDigest(7, 60_000)}`
+    expect(await downloadMarked({ port: late.port, path })).toMatchObject({ fault: undefined, whole: true })
+    upstream.play(answerMarked({ pieceBytes: () => 60_000 }))
+    const longPath = `/${markedDigest(8, 3 * mebibyte)}`
+    expect(await downloadMarked({ port: late.port, path: longPath })).toMatchObject({ fault: undefined, whole: true })
+    expect(late.pool.misuses).toEqual([])
+    await late.close()
   })
 
   test('are the same of a part, from an offset that is no edge of anything', async () => {
