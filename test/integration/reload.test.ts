@@ -27,7 +27,7 @@ afterEach(async () => {
 const line = (name: string, password: string): string => `${name}:${hashSync(password, 4)}\n`
 const file = (name: string): string => join(gateway.directory, name)
 
-async function statusOf(name: string, password: string, method = 'GET', path = '/v2/_catalog'): Promise<number> {
+async function statusOf(name: string, password: string, method = 'GET', path = '/v2/team/app/tags/list'): Promise<number> {
   return (await gateway.ask({ method, path, headers: { authorization: basic(name, password) } })).status
 }
 
@@ -99,7 +99,7 @@ describe('the file of users', () => {
     ],
   ])('%s is refused, and the last good one serves on', async (_name, spoil) => {
     spoil()
-    await until(async () => (await refusals('users')) === 1, { what: 'the refusal is counted' })
+    await until(async () => (await refusals('users')) >= 1, { what: 'the refusal is counted' })
     expect(await statusOf('alice', 'correct horse: battery staple')).toBe(200)
     expect(await metric('wharfgate_config_last_reload_successful{part="users"}')).toBe(0)
     expect((await fetch(`${gateway.adminUrl}/readyz`)).status).toBe(200)
@@ -140,7 +140,7 @@ describe('certificates', () => {
   ])('%s is refused, and the last good one serves on', async (_name, spoil) => {
     const before = await servedSerial()
     spoil()
-    await until(async () => (await refusals('certificates')) === 1, { what: 'the refusal is counted' })
+    await until(async () => (await refusals('certificates')) >= 1, { what: 'the refusal is counted' })
     expect(await servedSerial()).toBe(before)
   })
 
@@ -211,7 +211,7 @@ describe('the configuration', () => {
     ['empty', ''],
   ])('%s is refused with its place, and the last good one serves on', async (_name, text) => {
     writeFileSync(file('wharfgate.json'), text)
-    await until(async () => (await refusals('configuration')) === 1, { what: 'the refusal is counted' })
+    await until(async () => (await refusals('configuration')) >= 1, { what: 'the refusal is counted' })
     expect(gateway.log()).toMatch(/wharfgate\.json:\d+:\d+ /)
     expect(await statusOf('alice', 'correct horse: battery staple')).toBe(200)
   })
