@@ -163,7 +163,8 @@ function watch(request: ClientRequest, connectMs: number): OpenCall {
     fail(upstreamError(error))
   })
   request.on('close', () => {
-    fail(invalid('the connection closed before an answer'))
+    // Every call comes here; an error that nobody is told of would cost its stack.
+    if (!settled) fail(invalid('the connection closed before an answer'))
   })
   request.on('response', (response) => {
     response.on('error', () => undefined)

@@ -21,14 +21,13 @@ const lineFeed = 0x0a
  * @throws Error of `open`
  */
 export async function openAuditFile(path: string): Promise<AuditSink> {
-  let file = await openAppending(path)
+  let { file, identity } = await openAppending(path)
   /** Bytes of the next line that are in the file already. */
   let torn = 0
 
   async function replace(): Promise<void> {
-    const next = await openAppending(path)
     const previous = file
-    file = next
+    ;({ file, identity } = await openAppending(path))
     torn = 0
     await previous.close()
   }
@@ -43,7 +42,7 @@ export async function openAuditFile(path: string): Promise<AuditSink> {
     maxChunkBytes: chunkBytes,
     async write(chunk) {
       if (torn > 0) await forgetLostBeginning()
-      if (torn === 0 && !(await isOpenAt(path, file))) await replace()
+      if (torn === 0 && !(await isAt(path, identity))) await replace()
       let written = torn
       try {
         while (written < chunk.length) {
@@ -68,22 +67,33 @@ export async function openAuditFile(path: string): Promise<AuditSink> {
   }
 }
 
+/** What tells a file from every other as long as it is open; it never changes. */
+type Identity = { readonly ino: bigint; readonly dev: bigint }
+
+async function identityOf(file: FileHandle): Promise<Identity> {
+  return file.stat({ bigint: true })
+}
+
 /** Whether the path still names the file that is open; not so, where it names none. */
 export async function isOpenAt(path: string, file: FileHandle): Promise<boolean> {
+  return isAt(path, await identityOf(file))
+}
+
+async function isAt(path: string, { ino, dev }: Identity): Promise<boolean> {
   try {
-    const [named, opened] = await Promise.all([stat(path, { bigint: true }), file.stat({ bigint: true })])
-    return named.ino === opened.ino && named.dev === opened.dev
+    const named = await stat(path, { bigint: true })
+    return named.ino === ino && named.dev === dev
   } catch (error) {
     if (typeof error === 'object' && error !== null && 'code' in error && error.code === 'ENOENT') return false
     throw error
   }
 }
 
-async function openAppending(path: string): Promise<FileHandle> {
+async function openAppending(path: string): Promise<{ readonly file: FileHandle; readonly identity: Identity }> {
   const file = await open(path, flags, 0o600)
   try {
     if (await endsInsideLine(path, file)) await file.write('\n')
-    return file
+    return { file, identity: await identityOf(file) }
   } catch (error) {
     await file.close()
     throw error
