@@ -5,6 +5,7 @@ import { certsCommand } from './certs.ts'
 import { checkCommand } from './check.ts'
 import { hashPasswordCommand } from './hash-password.ts'
 import { healthcheckCommand } from './healthcheck.ts'
+import { policyCommand } from './policy.ts'
 import { reloadCommand } from './reload.ts'
 import { serveCommand } from './serve.ts'
 
@@ -27,6 +28,7 @@ export async function main(argv: readonly string[]): Promise<void> {
     hashPasswordCommand(),
     healthcheckCommand(),
     auditCommand(),
+    policyCommand(),
   ]) {
     program.addCommand(command)
   }

@@ -55,6 +55,7 @@ function explainUnion(
   const meant = issue.errors.find((branch) =>
     branch.every(({ path, code }) => path.length > 0 || code === 'unrecognized_keys'),
   )
+  if (issue.input === undefined) return [{ path, sentence: 'is required' }]
   if (meant === undefined) return [{ path, sentence: `has none of the forms allowed here; got ${kindOf(issue.input)}` }]
   return explain(
     meant.map((inner) => ({ ...inner, path: [...path, ...inner.path] })),

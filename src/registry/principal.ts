@@ -1,5 +1,7 @@
-/** How a user proved who they are; a closed set, used by policy conditions, audit and metrics. */
-export type AuthenticationMethod = 'htpasswd'
+/** How a user can prove who they are; a closed set, used by policy conditions, audit and metrics. */
+export const authenticationMethods = ['htpasswd'] as const
+
+export type AuthenticationMethod = (typeof authenticationMethods)[number]
 
 /**
  * Who is calling. `name` is canonical: the same string for policy, limits, audit and caches.
