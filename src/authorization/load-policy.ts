@@ -53,7 +53,7 @@ export function loadPolicy(files: readonly PolicyFile[], options: LoadOptions): 
   const memberships = mergedGroups(readings)
   const rules = readings.flatMap(({ file, reading, report }) => readRules(file, reading, roles, report))
   const protectedTags = readings.flatMap(({ file, reading, report }) => readProtectedTags(file, reading, report))
-  if (faults.length === 0) faults.push(...tooLittle(files, rules.length), ...tooMuch(rules))
+  if (faults.length === 0) faults.push(...tooLittle(files[0]?.file ?? options.name, rules.length), ...tooMuch(rules))
   if (faults.length > 0) return { kind: 'faults', faults: inOrder(faults) }
   return { kind: 'ok', policy: compilePolicy({ ...options, rules, protectedTags, ...memberships }) }
 }
@@ -136,11 +136,10 @@ function isFirst(
 }
 
 /** A policy without a rule refuses everyone everything; nobody writes that on purpose. */
-function tooLittle(files: readonly PolicyFile[], ruleCount: number): readonly Fault[] {
-  const [first] = files
-  if (first === undefined || ruleCount > 0) return []
+function tooLittle(file: string, ruleCount: number): readonly Fault[] {
+  if (ruleCount > 0) return []
   const sentence = 'has no rule in any file of the policy, so nobody could do anything; a policy needs at least one'
-  return [{ file: first.file, line: 1, column: 1, key: 'rules', sentence }]
+  return [{ file, line: 1, column: 1, key: 'rules', sentence }]
 }
 
 function tooMuch(rules: LoadedPolicy['rules']): readonly Fault[] {

@@ -29,7 +29,10 @@ const maxMinute = 1_440
 
 const timeOfDay = z
   .string()
-  .regex(/^(?:[01]\d|2[0-3]):[0-5]\d$|^24:00$/, { error: 'must be a time of day in quotes, "00:00" to "24:00"' })
+  .regex(/^(?:[01]\d|2[0-3]):[0-5]\d$|^24:00$/, {
+    error: 'must be a time of day in quotes, "00:00" to "24:00"',
+    abort: true,
+  })
   .transform((text) => Number(text.slice(0, 2)) * 60 + Number(text.slice(3)))
 
 const timeZone = z.string().refine(isTimeZone, {
