@@ -114,6 +114,43 @@ describe.each(['http', 'https'])('with an upstream that speaks %s', (scheme) => 
     })
   })
 
+  describe('what an upstream sends beyond a blob', () => {
+    const poison = 'HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison'
+    const [bytes, path] = [500, pathOf(4, 500)]
+    const whole = Buffer.concat([
+      Buffer.from(`HTTP/1.1 200 OK\r\nContent-Length: ${bytes}\r\n\r\n`),
+      markedBytes(4, 0, bytes),
+    ])
+    let gateway: TestGateway
+    beforeAll(async () => {
+      gateway = await start()
+    })
+
+    test.each([
+      ['in the same read', [Buffer.concat([whole, Buffer.from(poison)])]],
+      ['at once behind it', [whole, Buffer.from(poison)]],
+      ['after the client has it', [whole]],
+    ])('%s never answers the next request', async (when, pieces) => {
+      upstream.reset()
+      upstream.play(({ socket }) => {
+        for (const piece of pieces) socket.write(piece)
+      })
+      const got = await downloadMarked({ ...gateway.target, path }).catch(() => undefined)
+      if (when === 'after the client has it') expect(got).toMatchObject({ whole: true, fault: undefined })
+      expect(got?.fault).toBeUndefined()
+      const [connection] = upstream.connections
+      if (pieces.length === 1) connection?.socket.write(poison)
+      await until(() => connection?.isClosed, { what: 'the connection is given up' })
+      upstream.play(answerMarked({ pieceBytes: () => 64 * kibibyte }))
+      expect(await downloadMarked({ ...gateway.target, path })).toEqual({
+        status: 200,
+        bytes,
+        fault: undefined,
+        whole: true,
+      })
+    })
+  })
+
   describe('an answer that the lane leaves', () => {
     const bytes = 200_000
     const [id, path] = [5, pathOf(5, bytes)]
