@@ -2,8 +2,7 @@
 import type { IncomingMessage } from 'node:http'
 import express from 'express'
 import type { ErrorRequestHandler, Express } from 'express'
-import { evaluate } from './authorization/evaluate.ts'
-import type { Decision, Policy } from './authorization/evaluate.ts'
+import type { Authorize } from './authorize.ts'
 import { respondWithError } from './error-response.ts'
 import type { ErrorResponseSettings } from './error-response.ts'
 import { exchangeOf } from './exchange.ts'
@@ -14,7 +13,7 @@ import { refuseWrites } from './maintenance.ts'
 import type { Maintenance } from './maintenance.ts'
 import type { Proxy } from './proxy/proxy.ts'
 import { RegistryError } from './registry/error.ts'
-import type { Circumstances, Grant } from './registry/grant.ts'
+import type { Circumstances } from './registry/grant.ts'
 import type { Principal } from './registry/principal.ts'
 import { parseRegistryRequest } from './registry/route.ts'
 import type { RegistryRequest } from './registry/route.ts'
@@ -23,9 +22,7 @@ export type GatewayDependencies = {
   /** What pages in a browser may do; asked for each request, since it can change. */
   readonly cors: () => Pick<Cors, 'preflight'>
   readonly authentication: { authenticate(req: IncomingMessage, request: RegistryRequest): Promise<Principal> }
-  /** The value of `WWW-Authenticate` for a request that is refused for want of a login. */
-  readonly challenge: string
-  readonly policy: Policy
+  readonly authorization: Authorize
   readonly audit: { admits(request: RegistryRequest): boolean }
   readonly maintenance: () => Maintenance
   readonly proxy: Proxy
@@ -42,7 +39,7 @@ export type GatewayDependencies = {
 
 /** Builds the application. It sees only requests whose exchange has begun and whose head was vetted (`connection.ts`). */
 export function createGateway(dependencies: GatewayDependencies): Express {
-  const { cors, authentication, policy, audit, proxy, errors, publicUrls } = dependencies
+  const { cors, authentication, authorization, audit, proxy, errors, publicUrls } = dependencies
   const [{ host: publicHost, protocol }] = publicUrls
   const publicProtocol = protocol.replace(':', '')
   const ownHosts = new Set(publicUrls.map(({ host }) => host.toLowerCase()))
@@ -79,8 +76,9 @@ export function createGateway(dependencies: GatewayDependencies): Express {
     exchange.note({ request })
     const principal = await authentication.authenticate(req, request)
     exchange.note({ principal })
-    const decision = evaluate(policy, principal, request, circumstances(exchange))
-    const grant = grantOf(decision, principal, exchange, dependencies.challenge)
+    const grant = authorization.authorize(principal, request, circumstances(exchange), (decision) => {
+      exchange.note({ decision })
+    })
     refuseWrites(request, dependencies.maintenance())
     if (!audit.admits(request)) throw new RegistryError('auditUnavailable')
     const { requestId, clientAddress, transfer } = exchange
@@ -101,15 +99,4 @@ export function createGateway(dependencies: GatewayDependencies): Express {
   }
   app.use(onError)
   return app
-}
-
-/** The grant of a decision; a refusal is a challenge for whoever showed no credentials, and a sentence for a user. */
-function grantOf(decision: Decision, principal: Principal, exchange: Exchange, challenge: string): Grant {
-  const { policy, policyGeneration, required } = decision.trace
-  const mountRemoved = decision.kind === 'granted' && decision.grant.mountRemoved
-  exchange.note({ decision: { kind: decision.kind, policy, policyGeneration, required, mountRemoved } })
-  if (decision.kind === 'granted') return decision.grant
-  throw principal.kind === 'anonymous'
-    ? new RegistryError('credentialsMissing', { challenge })
-    : new RegistryError('accessDenied')
 }

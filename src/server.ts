@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { basicChallenges } from './authentication/challenge.ts'
-import { authenticatedUsersOnly } from './authorization/evaluate.ts'
+import { createAuthorize } from './authorize.ts'
 import type { Config } from './config/schema.ts'
 import { attachGateway } from './connection.ts'
 import type { ExchangeDependencies } from './exchange.ts'
@@ -18,6 +18,7 @@ import { createListeners } from './server/listeners.ts'
 import type { BoundPorts } from './server/listeners.ts'
 import { createLiveSettings } from './server/live-settings.ts'
 import { createLogins } from './server/logins.ts'
+import { createPolicies } from './server/policies.ts'
 import { createHttpRedirect, createPublicListener } from './server/public-listener.ts'
 import type { AnswerSettings } from './server/public-listener.ts'
 import { createReloading } from './server/reloading.ts'
@@ -81,6 +82,7 @@ async function startWith(config: Config, options: StartOptions, telemetry: Telem
   const live = createLiveSettings(config, log, events)
   const proxy = createProxy(await proxySettings(config), events)
   const logins = await createLogins(config.authentication, events)
+  const policies = await createPolicies(config, events)
   const report = (cause: unknown): void => {
     events.faulted(cause)
     options.onFault?.(cause)
@@ -90,8 +92,7 @@ async function startWith(config: Config, options: StartOptions, telemetry: Telem
   const app = createGateway({
     cors: live.cors,
     authentication: logins.authentication,
-    challenge: basicChallenges.missing,
-    policy: authenticatedUsersOnly,
+    authorization: createAuthorize(policies, basicChallenges.missing),
     audit,
     maintenance: live.maintenance,
     proxy,
@@ -116,6 +117,7 @@ async function startWith(config: Config, options: StartOptions, telemetry: Telem
     applySettings: live.apply,
     replaceCertificates: served.replaceCertificates,
     replaceUsers: logins.replaceUsers,
+    policies,
     reopenAudit: audit.reopen,
     intervalMs: options.watchIntervalMs ?? watchIntervalMs,
     clock: systemClock,

@@ -45,6 +45,22 @@ async function provideUser(home: string): Promise<{ readonly password: string; r
   return { password: readFileSync(passwordFile, 'utf8').trim(), passwordFile }
 }
 
+/** The policy of the first start; from then on it is the user's to change, and a change takes effect at once. */
+function providePolicy(home: string): void {
+  const file = join(home, 'policies', 'default.yaml')
+  if (existsSync(file)) return
+  const lines = [
+    '# Who may do what. Written by npm run quickstart when it was not there; change it, and it is in force at once.',
+    'rules:',
+    `  - allow: owner              # pull, push, delete and list, and move protected tags`,
+    `    to: user:${username}`,
+    "    on: '**'                  # every repository",
+    '',
+  ]
+  mkdirSync(join(home, 'policies'), { recursive: true })
+  writeFileSync(file, lines.join('\n'))
+}
+
 function writeConfig(home: string, port: number, upstream: string): string {
   const file = join(home, 'wharfgate.yaml')
   const lines = [
@@ -55,6 +71,7 @@ function writeConfig(home: string, port: number, upstream: string): string {
     'tls: { certificateFile: certs/tls.crt, keyFile: certs/tls.key }',
     `upstream: { url: ${JSON.stringify(upstream)} }`,
     'authentication: { htpasswd: { enabled: true, file: htpasswd } }',
+    'authorization: { policies: policies }',
     'log: { level: warn }',
     'audit: { destination: audit.log }',
   ]
@@ -92,6 +109,7 @@ async function main(): Promise<void> {
   const registry = await startRegistry(await findRegistry(stateDirectory, say), home)
   const asked = untilAsked()
   try {
+    providePolicy(home)
     const configFile = writeConfig(home, port, registry.url)
     const config = await loadConfig({ file: configFile, environment: {}, readFile })
     const server = await startServer(config)

@@ -19,6 +19,12 @@ export function authenticationSection(path: PathSchema) {
             ),
           },
         ),
+        anonymous: feature(
+          'Clients without a login, for what policies allow to `anonymous`. `GET /v2/` still asks for a login, so that every client sends the one it has.',
+          false,
+          'Whether a request without a login is decided by the policies, instead of being asked for one.',
+          {},
+        ),
         credentialCacheTtlSeconds: key(
           z.int().min(0).max(300).default(60),
           'How long a login that succeeded is remembered (in memory, keyed), so that not every request costs a hash; 0 is never.',

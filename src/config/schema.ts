@@ -1,6 +1,7 @@
 /** Every setting, once: type, unit, default and sentence. The types of the program are inferred from here. */
 import { z } from 'zod'
 import { authenticationSection } from './authentication-settings.ts'
+import { authorizationSection } from './authorization-settings.ts'
 import { cors } from './cors-settings.ts'
 import { client, listen, publicUrl, publicUrls, tlsSection, trustedProxies } from './front-settings.ts'
 import { maintenance } from './maintenance-settings.ts'
@@ -31,6 +32,7 @@ export function createConfigSchema(resolvePath: ResolvePath) {
       upstream: upstreamSection(path),
       trustedProxies,
       authentication: authenticationSection(path),
+      authorization: authorizationSection(path),
       client,
       shutdown,
       errors,

@@ -1,7 +1,8 @@
 /** How a granted request is put to the upstream, until the head of the answer is there. */
 import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http'
+import type { Readable } from 'node:stream'
 import { RegistryError } from '../registry/error.ts'
-import type { RegistryRequest } from '../registry/route.ts'
+import type { RegistryRequest, RequestKind } from '../registry/route.ts'
 import type { Transfer } from '../registry/transfer.ts'
 import type { BlobLane, LaneAnswer } from './blob-stream.ts'
 import { sendContinue } from './early-answer.ts'
@@ -27,6 +28,17 @@ export type Question = {
   readonly transfer: Transfer
   readonly body: BodyFraming
   readonly call: UpstreamCall
+  /** The body where it is not read from the client any more: it has been charged, and is there whole. */
+  readonly source?: Readable
+}
+
+export type AskObserver = {
+  /** The head of the answer came after so many seconds. */
+  upstreamResponded(kind: RequestKind, seconds: number): void
+  upstreamContact(up: boolean): void
+  upstreamRetried(): void
+  /** Which way a blob was asked for. */
+  blobAsked(way: 'lane' | 'ordinary'): void
 }
 
 export type AskOptions = {
@@ -34,7 +46,7 @@ export type AskOptions = {
   readonly timeouts: UpstreamTimeouts
   /** How long a client may send nothing of a body it has begun, in milliseconds. */
   readonly clientInactivityMs: number
-  readonly observe: { upstreamContact(up: boolean): void; upstreamRetried(): void }
+  readonly observe: AskObserver
 }
 
 export type Ask = {
@@ -51,10 +63,15 @@ export type Ask = {
 export function createAsk({ lane, timeouts, clientInactivityMs, observe }: AskOptions): Ask {
   async function ask(question: Question, open: (fresh: boolean) => OpenCall): Promise<Asked | AskedBlob | undefined> {
     const { res, request, call } = question
+    const startedMs = performance.now()
     try {
-      const viaLane = request.kind === 'blob' && request.method === 'GET' ? await byLane(res, call) : undefined
+      const isDownload = request.kind === 'blob' && request.method === 'GET'
+      const viaLane = isDownload ? await byLane(res, call) : undefined
+      if (isDownload) observe.blobAsked(viaLane === undefined ? 'ordinary' : 'lane')
       const asked = viaLane ?? (await byRequest(question, open))
-      if (asked !== undefined) observe.upstreamContact(true)
+      if (asked === undefined) return undefined
+      observe.upstreamContact(true)
+      observe.upstreamResponded(request.kind, (performance.now() - startedMs) / 1000)
       return asked
     } catch (error) {
       if (res.destroyed) return undefined
@@ -119,10 +136,13 @@ export function createAsk({ lane, timeouts, clientInactivityMs, observe }: AskOp
   }
 
   /** The upstream may answer before it has all of the body. */
-  async function withBody({ req, res, request, transfer }: Question, open: OpenCall): Promise<Asked | undefined> {
+  async function withBody(
+    { req, res, request, transfer, source }: Question,
+    open: OpenCall,
+  ): Promise<Asked | undefined> {
     sendContinue(req, res)
-    const pump = startPump(req, open.request, {
-      charge: (bytes) => transfer.charge('up', bytes),
+    const pump = startPump(source ?? req, open.request, {
+      charge: (bytes) => (source === undefined ? transfer.charge('up', bytes) : undefined),
       sourceIdleMs: clientInactivityMs,
       sinkIdleMs: timeouts.inactivityMs,
       ...(request.kind === 'manifest' && { maxBytes: maxManifestBytes }),

@@ -4,25 +4,29 @@ import type { Readable } from 'node:stream'
 import { RegistryError } from '../registry/error.ts'
 import type { Grant } from '../registry/grant.ts'
 import { printTarget } from '../registry/route.ts'
-import type { RegistryRequest, RequestKind } from '../registry/route.ts'
+import type { RegistryRequest } from '../registry/route.ts'
 import type { Transfer } from '../registry/transfer.ts'
 import { createAnswerPolicy } from './answer.ts'
 import type { RedirectSettings } from './answer.ts'
 import { closeUnlessComplete, endAnswer } from './early-answer.ts'
 import { createAsk, maxManifestBytes } from './ask.ts'
-import type { Asked, AskedBlob } from './ask.ts'
+import type { AskObserver, Asked, AskedBlob } from './ask.ts'
 import { createBlobLane } from './blob-stream.ts'
 import { createBufferPool } from './buffer-pool.ts'
+import type { WalkEnd } from './catalog/catalog.ts'
+import { createListing } from './catalog/listing.ts'
+import { createGuardedPush } from './guarded-push.ts'
 import { createInactivityTimer } from './inactivity.ts'
 import type { BlobStreamOptions } from './lane-body.ts'
 import { createLaneConnections } from './lane-connections.ts'
 import { startPump } from './pump.ts'
 import { brokenOffBy } from './pump-end.ts'
 import { bodyFraming, upstreamRequestHeaders } from './request-headers.ts'
-import type { Forwarding } from './request-headers.ts'
+import type { BodyFraming, Forwarding } from './request-headers.ts'
 import { clientResponseHeaders } from './response-headers.ts'
+import { createTagLock } from './tag-lock.ts'
 import { createUpstreamClient } from './upstream-client.ts'
-import type { OpenCall, OpenUpstream, UpstreamTimeouts } from './upstream-client.ts'
+import type { OpenCall, OpenUpstream, UpstreamCall, UpstreamTimeouts } from './upstream-client.ts'
 
 export type ProxySettings = {
   /** Origin of the registry: http or https, no path. */
@@ -40,11 +44,9 @@ export type ProxySettings = {
 }
 
 /** What the proxy tells of, for metrics and log. */
-export type ProxyObserver = {
-  upstreamResponded(kind: RequestKind, seconds: number): void
-  upstreamContact(up: boolean): void
+export type ProxyObserver = AskObserver & {
   upstreamRefusedGateway(): void
-  upstreamRetried(): void
+  catalogWalked(end: WalkEnd): void
 }
 
 export type Proxy = {
@@ -66,10 +68,20 @@ export type Proxy = {
 /** In bytes: up to eight downloads at once have the largest reads, up to thirty-two the middle ones. */
 const laneMemory = { maxFreeBytes: 16 * 1024 * 1024, maxSharedBytes: 8 * 1024 * 1024 }
 
+/** Pushes to protected tags that may wait for others of the same tag. */
+const maxWaitingPushes = 256
+
 /** Creates the forwarding stage for one upstream. */
 export function createProxy(settings: ProxySettings, observe: ProxyObserver): Proxy {
   const { upstreamUrl, upstreamTimeouts: timeouts, credential } = settings
   const client = createUpstreamClient(timeouts, settings.upstreamCa)
+  const upstream = {
+    host: upstreamUrl.host,
+    authorization:
+      credential === undefined
+        ? undefined
+        : `Basic ${Buffer.from(`${credential.username}:${credential.password}`).toString('base64')}`,
+  }
   const buffers = createBufferPool(laneMemory)
   const lane = createBlobLane({
     connections: createLaneConnections({ ...settings, keepAliveMs: timeouts.keepAliveMs, buffers }),
@@ -80,15 +92,30 @@ export function createProxy(settings: ProxySettings, observe: ProxyObserver): Pr
     },
   })
   const asking = createAsk({ lane, timeouts, clientInactivityMs: settings.clientInactivityMs, observe })
+  const openCall: OpenUpstream = (call, fresh) => client.open(call, fresh)
+  const guarded = createGuardedPush({
+    ask: asking,
+    open: openCall,
+    clientInactivityMs: settings.clientInactivityMs,
+    upstreamUrl,
+    upstream,
+    lock: createTagLock(maxWaitingPushes),
+    waitMs: timeouts.headersMs,
+    checkMs: timeouts.headersMs,
+  })
+  const listing = createListing({
+    open: openCall,
+    upstreamUrl,
+    authorization: upstream.authorization,
+    headersMs: timeouts.headersMs,
+    bodyMs: timeouts.headersMs,
+    observe: {
+      walked: (end) => {
+        observe.catalogWalked(end)
+      },
+    },
+  })
   const answers = createAnswerPolicy(settings.redirects, credential !== undefined, timeouts.headersMs)
-  const upstream = {
-    host: upstreamUrl.host,
-    authorization:
-      credential === undefined
-        ? undefined
-        : `Basic ${Buffer.from(`${credential.username}:${credential.password}`).toString('base64')}`,
-  }
-
   async function forward(...[req, res, grant, transfer, about]: Parameters<Proxy['forward']>): Promise<void> {
     const { request } = grant
     // The client may have left while it was being authenticated; its close has been told then, and is not told again.
@@ -96,12 +123,20 @@ export function createProxy(settings: ProxySettings, observe: ProxyObserver): Pr
       transfer.end('aborted-by-client')
       return
     }
-    const body = bodyFraming(req)
-    if (request.kind === 'manifest' && body.kind === 'sized' && body.bytes > maxManifestBytes) {
+    if (request.kind === 'catalog') {
+      await list(req, res, request, grant, transfer)
+      return
+    }
+    const framing = bodyFraming(req)
+    if (request.kind === 'manifest' && framing.kind === 'sized' && framing.bytes > maxManifestBytes) {
       throw new RegistryError('manifestTooLarge')
     }
-    const headers = upstreamRequestHeaders(req.headers, request, body, about, upstream)
-    const call = { url: upstreamUrl, method: request.method, target: printTarget(request), headers }
+    const callFor = (body: BodyFraming): UpstreamCall => ({
+      url: upstreamUrl,
+      method: request.method,
+      target: printTarget(request),
+      headers: upstreamRequestHeaders(req.headers, request, body, about, upstream),
+    })
     // A client that leaves takes the connection to the upstream with it, whatever is waited for.
     let current: OpenCall | undefined
     const open: OpenUpstream = (next, fresh) => {
@@ -109,17 +144,41 @@ export function createProxy(settings: ProxySettings, observe: ProxyObserver): Pr
       return current
     }
     res.once('close', () => current?.request.destroy())
-    const startedMs = performance.now()
-    const question = { req, res, request, transfer, body, call }
-    const asked = await asking.ask(question, (fresh) => open(call, fresh))
+    const question = { req, res, request, transfer }
+    const call = callFor(framing)
+    const asked =
+      request.kind === 'manifest' && grant.preconditions.protectedTags.length > 0
+        ? await guarded.ask(question, { ...request, ...grant }, callFor, about)
+        : await asking.ask({ ...question, body: framing, call }, (fresh) => open(call, fresh))
     if (asked === undefined) {
       transfer.end('aborted-by-client')
       res.destroy()
       return
     }
-    observe.upstreamResponded(request.kind, (performance.now() - startedMs) / 1000)
     if (asked.kind === 'blob') await streamBlob(req, res, request, asked, transfer)
-    else await answer(req, res, request, asked, transfer, about, open)
+    else {
+      if (isNewManifest(request, asked.response.statusCode)) listing.add(request.repository)
+      await answer(req, res, request, asked, transfer, about, open)
+    }
+  }
+
+  /** Answers for the whole registry from what is known of it; this request costs the upstream nothing. */
+  async function list(
+    req: IncomingMessage,
+    res: ServerResponse,
+    request: Extract<RegistryRequest, { kind: 'catalog' }>,
+    grant: Grant,
+    transfer: Transfer,
+  ): Promise<void> {
+    const given = await listing.answer(res, request.page, grant)
+    if (given === undefined) {
+      transfer.end('aborted-by-client')
+      return
+    }
+    writeHead(req, res, given.status, given.headers)
+    const text = request.method === 'HEAD' ? undefined : given.text
+    if (text !== undefined) void transfer.charge('down', Buffer.byteLength(text))
+    await finish(req, res, transfer, text)
   }
 
   /** Writes the answer that the client gets for the one the upstream gave. */
@@ -239,6 +298,7 @@ export function createProxy(settings: ProxySettings, observe: ProxyObserver): Pr
     close: () => {
       client.close()
       lane.close()
+      listing.stop()
     },
   }
 }
@@ -254,6 +314,14 @@ function writeHead(
   closeUnlessComplete(req, res)
   res.statusCode = status
   for (const [name, value] of headers) res.setHeader(name, value)
+}
+
+/** Whether an answer tells of a manifest that was stored: its repository is there from now on. */
+function isNewManifest(
+  request: RegistryRequest,
+  status: number | undefined,
+): request is Extract<RegistryRequest, { kind: 'manifest' }> {
+  return request.kind === 'manifest' && request.method === 'PUT' && status === 201
 }
 
 function checkHeader(name: string, value: string): void {

@@ -1,3 +1,4 @@
+import { PolicyError } from '../authorization/policy-store.ts'
 import { ConfigError, printProblem } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import { TlsCertificateError } from '../listener/tls-contexts.ts'
@@ -5,6 +6,7 @@ import type { Clock } from '../telemetry/clock.ts'
 import type { Events } from '../telemetry/events.ts'
 import type { ReloadPart } from '../telemetry/labels.ts'
 import { changedKeys } from './changed-keys.ts'
+import type { LivePolicies } from './policies.ts'
 import { createWatchedFiles } from './watched-files.ts'
 
 /** What became of a part. */
@@ -23,6 +25,7 @@ export type ReloadingDependencies = {
   readonly applySettings: (config: Config) => void
   readonly replaceCertificates: (config: Config) => Promise<void>
   readonly replaceUsers: (file: string) => Promise<void>
+  readonly policies: Pick<LivePolicies, 'replace' | 'watched'>
   /** Opens the audit file anew, for whoever rotates it by hand. */
   readonly reopenAudit: () => void
   readonly intervalMs: number
@@ -40,6 +43,7 @@ export type Reloading = {
 
 /** Keys (and all below them) that take effect without a restart. */
 const hotKeys = [
+  'authorization',
   'authentication.htpasswd.file',
   'cors',
   'log.level',
@@ -50,7 +54,7 @@ const hotKeys = [
 ]
 
 /**
- * Reloads configuration, certificates and users: parse, validate, swap whole. What is refused changes nothing; the last
+ * Reloads configuration, certificates, users and policies: parse, validate, swap whole. What is refused changes nothing; the last
  * good part serves on, and the reason is told. Reloads never overlap.
  */
 export function createReloading(dependencies: ReloadingDependencies): Reloading {
@@ -99,6 +103,12 @@ export function createReloading(dependencies: ReloadingDependencies): Reloading 
       return []
     })
 
+  const reloadPolicies = (): Promise<ReloadOutcome> =>
+    attempt('policies', async () => {
+      await dependencies.policies.replace(config.authorization)
+      return []
+    })
+
   const watch = (files: () => readonly string[], run: () => Promise<unknown>) =>
     createWatchedFiles({ files, intervalMs, clock, onChange: () => inTurn(run).then(() => undefined) })
   // A change of the configuration may name other files, which their own watches then see.
@@ -106,6 +116,7 @@ export function createReloading(dependencies: ReloadingDependencies): Reloading 
     watch(() => (dependencies.configFile === undefined ? [] : [dependencies.configFile]), reloadConfiguration),
     watch(() => certificateFiles(config), reloadCertificates),
     watch(() => userFiles(config), reloadUsers),
+    watch(() => policyFiles(config, dependencies.policies), reloadPolicies),
   ]
 
   return {
@@ -115,7 +126,12 @@ export function createReloading(dependencies: ReloadingDependencies): Reloading 
     reloadAll: () =>
       inTurn(async () => {
         dependencies.reopenAudit()
-        const outcomes = [await reloadConfiguration(), await reloadCertificates(), await reloadUsers()]
+        const outcomes = [
+          await reloadConfiguration(),
+          await reloadCertificates(),
+          await reloadUsers(),
+          await reloadPolicies(),
+        ]
         await Promise.all(watches.map((each) => each.acknowledge()))
         return outcomes
       }),
@@ -134,8 +150,13 @@ function userFiles({ authentication: { htpasswd } }: Config): readonly string[] 
   return htpasswd.enabled ? [htpasswd.file] : []
 }
 
+/** The files in force, and the paths that the configuration names: another path is another policy. */
+function policyFiles({ authorization }: Config, { watched }: Pick<LivePolicies, 'watched'>): readonly string[] {
+  return [authorization.policies, ...(authorization.shadow === undefined ? [] : [authorization.shadow]), ...watched()]
+}
+
 function problemsOf(error: unknown): readonly string[] {
   if (error instanceof ConfigError) return error.problems.map(printProblem)
-  if (error instanceof TlsCertificateError) return error.problems
+  if (error instanceof TlsCertificateError || error instanceof PolicyError) return error.problems
   return [error instanceof Error ? error.message : String(error)]
 }

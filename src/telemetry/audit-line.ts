@@ -31,6 +31,8 @@ export type AuditLine = {
   readonly required: readonly string[] | null
   readonly policy: string | null
   readonly policyGeneration: number | null
+  readonly rule: string | null
+  readonly shadowDecision: 'granted' | 'refused' | null
   readonly decision: 'granted' | 'refused' | 'none'
   readonly mountRemoved: boolean
   readonly status: number | null
@@ -86,7 +88,16 @@ export const auditFields: Readonly<Record<keyof AuditLine, FieldDocumentation>> 
   policy: { type: 'text or null', sentence: 'Name of the policy that decided.' },
   policyGeneration: {
     type: 'number or null',
-    sentence: 'Which version of the policies decided: 0 is the policy that is built in.',
+    sentence: 'Which version of the policies decided, counted since the start.',
+  },
+  rule: {
+    type: 'text or null',
+    sentence:
+      'The rule that decided, as `file:line`; null where no rule met, which is a refusal, or a login was enough.',
+  },
+  shadowDecision: {
+    type: 'text or null',
+    sentence: 'What the shadow policy would have decided, `granted` or `refused`; null without one.',
   },
   decision: {
     type: 'text',
@@ -133,6 +144,8 @@ export function auditLine(exchange: ExchangeRecord): AuditLine {
     required: decision?.required.map(printAccess) ?? null,
     policy: decision?.policy ?? null,
     policyGeneration: decision?.policyGeneration ?? null,
+    rule: decision?.rule ?? null,
+    shadowDecision: decision?.shadowDecision ?? null,
     decision: decision?.kind ?? 'none',
     mountRemoved: decision?.mountRemoved ?? false,
     status: exchange.status ?? null,

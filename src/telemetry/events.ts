@@ -2,11 +2,12 @@ import type { RequestKind } from '../registry/route.ts'
 import type { Audit } from './audit.ts'
 import type { Clock } from './clock.ts'
 import { logExchange } from './exchange-log.ts'
-import type { ExchangeRecord } from './exchange-record.ts'
+import type { ExchangeDecision, ExchangeRecord } from './exchange-record.ts'
 import { codeLabel, methodLabel, routeLabel } from './labels.ts'
 import type {
   AbortSide,
   BackendLabel,
+  BlobWay,
   ConnectionRefusal,
   CredentialCacheResult,
   HandshakeFailure,
@@ -16,12 +17,25 @@ import type {
 } from './labels.ts'
 import type { Logger } from './log.ts'
 import type { Metrics, ServedCertificate } from './metrics.ts'
+import type { PolicyReport } from './policy-metrics.ts'
 
 export type LoginCheck = {
   readonly backend: BackendLabel
   readonly outcome: LoginOutcome
   readonly durationMs: number
 }
+
+/** How reading the list of repositories from the upstream ended. */
+export type CatalogWalk =
+  | {
+      readonly kind: 'complete'
+      readonly seconds: number
+      readonly names: number
+      readonly pages: number
+      /** Entries that are no names of repositories. */
+      readonly ignored: number
+    }
+  | { readonly kind: 'failed'; readonly seconds: number; readonly error: unknown }
 
 export type HtpasswdReport = {
   readonly users: number
@@ -43,6 +57,12 @@ export type Events = {
   readonly upstreamContact: (up: boolean) => void
   readonly upstreamRefusedGateway: () => void
   readonly upstreamRetried: () => void
+  /** Which way a blob was asked for. */
+  readonly blobAsked: (way: BlobWay) => void
+  /** The list of repositories was read from the upstream, or could not be. */
+  readonly catalogWalked: (walk: CatalogWalk) => void
+  /** A policy was put in force; `warnings` say what in it is probably not meant. */
+  readonly policyLoaded: (policy: PolicyReport & { readonly warnings: readonly string[] }) => void
   readonly loginChecked: (check: LoginCheck) => void
   readonly credentialCacheAsked: (result: CredentialCacheResult) => void
   /** One password was hashed, after it had waited for its turn. */
@@ -93,6 +113,7 @@ export function createEvents({ log, metrics, audit, clock }: EventsDependencies)
   return {
     ...exchangeEvents(log, metrics, audit),
     ...upstreamEvents(log, metrics),
+    ...policyEvents(log, metrics),
     loginChecked: ({ backend, outcome, durationMs }) => {
       metrics.loginChecked(backend, outcome, durationMs / 1000)
     },
@@ -180,9 +201,39 @@ function exchangeEvents(
         abortedBy: abortSideOf(record),
         errorId: record.error?.id,
       })
-      if (record.decision !== undefined) metrics.decided(record.decision.kind, record.decision.mountRemoved)
+      if (record.decision !== undefined) countDecision(metrics, record.decision)
       audit.record(record)
       logExchange(log, record)
+    },
+  }
+}
+
+function countDecision(metrics: Metrics, { kind, mountRemoved, shadowDecision }: ExchangeDecision): void {
+  metrics.decided(kind, mountRemoved)
+  if (shadowDecision === kind) metrics.shadowCompared('same')
+  else if (shadowDecision !== undefined) {
+    metrics.shadowCompared(shadowDecision === 'granted' ? 'would_grant' : 'would_refuse')
+  }
+}
+
+function policyEvents(log: Logger, metrics: Metrics): Pick<Events, 'policyLoaded' | 'catalogWalked'> {
+  return {
+    policyLoaded: ({ warnings, ...policy }) => {
+      metrics.policyLoaded(policy)
+      log.info('a policy is in force', policy)
+      for (const warning of warnings.slice(0, maxFaultsLogged))
+        log.warn('a policy says something doubtful', { warning })
+    },
+    catalogWalked: (walk) => {
+      if (walk.kind === 'complete') {
+        const { seconds, names, pages, ignored } = walk
+        metrics.catalogWalked('success', names)
+        log.info('the list of repositories was read from the upstream registry', { seconds, names, pages, ignored })
+        return
+      }
+      metrics.catalogWalked('error', undefined)
+      const { seconds, error } = walk
+      log.warn('the list of repositories could not be read from the upstream registry', { seconds }, error)
     },
   }
 }
@@ -203,10 +254,11 @@ function abortSideOf({ outcome }: ExchangeRecord): AbortSide | undefined {
 function upstreamEvents(
   log: Logger,
   metrics: Metrics,
-): Pick<Events, 'upstreamResponded' | 'upstreamContact' | 'upstreamRefusedGateway' | 'upstreamRetried'> {
+): Pick<Events, 'upstreamResponded' | 'upstreamContact' | 'upstreamRefusedGateway' | 'upstreamRetried' | 'blobAsked'> {
   let known: boolean | undefined
   return {
     upstreamResponded: metrics.upstreamResponded,
+    blobAsked: metrics.blobAsked,
     upstreamContact: (up) => {
       if (up === known) return
       metrics.upstreamUp(up)

@@ -43,6 +43,10 @@ export type ExchangeDecision = {
   /** Which version of the policies that was; 0 is the one that is built in. */
   readonly policyGeneration: number
   readonly required: readonly Access[]
+  /** The rule that decided, as `file:line`; absent where none met. */
+  readonly rule: string | undefined
+  /** What the shadow policy would have decided; absent without one. */
+  readonly shadowDecision: 'granted' | 'refused' | undefined
   /** Whether a mount that may not be made was turned into an ordinary upload. */
   readonly mountRemoved: boolean
 }

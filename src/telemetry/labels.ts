@@ -94,6 +94,15 @@ export type HandshakeFailure =
   | 'closed'
   | 'other'
 
+/** How the shadow policy's decision compares with the one that was enforced. */
+export type ShadowComparison = 'same' | 'would_grant' | 'would_refuse'
+
+/** How a walk of the upstream's catalog ended. */
+export type WalkResult = 'success' | 'error'
+
+/** Which way a blob was asked for: the blob lane, or `node:http` for what the lane does not understand. */
+export type BlobWay = 'lane' | 'ordinary'
+
 /** Every value of every label whose set is fixed, for the documentation and for the series that exist from the start. */
 export const labelValues = {
   route: Object.keys(routeMethods) as readonly RouteLabel[],
@@ -125,9 +134,12 @@ export const labelValues = {
     'other',
   ] as const satisfies readonly HandshakeFailure[],
   refusal: ['too_many', 'proxy_header'] as const satisfies readonly ConnectionRefusal[],
+  comparison: ['same', 'would_grant', 'would_refuse'] as const satisfies readonly ShadowComparison[],
+  walk: ['success', 'error'] as const satisfies readonly WalkResult[],
+  way: ['lane', 'ordinary'] as const satisfies readonly BlobWay[],
 }
 
 /** What can be reloaded while the gateway runs. */
-export type ReloadPart = 'configuration' | 'certificates' | 'users'
+export type ReloadPart = 'configuration' | 'certificates' | 'users' | 'policies'
 
-export const reloadParts: readonly ReloadPart[] = ['configuration', 'certificates', 'users']
+export const reloadParts: readonly ReloadPart[] = ['configuration', 'certificates', 'users', 'policies']

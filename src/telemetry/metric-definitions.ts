@@ -70,6 +70,12 @@ export const definitions = {
     'wharfgate_upstream_retries_total',
     'Requests asked again because the upstream registry had closed an idle connection.',
   ),
+  blobsAsked: define(
+    'counter',
+    'wharfgate_blob_downloads_total',
+    'Downloads of blobs by the way they took: the blob lane, or the ordinary one for answers the lane does not understand.',
+    ['way'],
+  ),
   logins: define(
     'counter',
     'wharfgate_auth_attempts_total',
@@ -116,6 +122,26 @@ export const definitions = {
     'Lines of the htpasswd file that cannot be used; each disables its user.',
   ),
   decisions: define('counter', 'wharfgate_authz_decisions_total', 'Decisions of the policy.', ['decision']),
+  policyGeneration: define(
+    'gauge',
+    'wharfgate_policy_generation',
+    'Which version of the policies is in force, counted from 1 since the start; 0 without a shadow policy.',
+    ['policy'],
+  ),
+  policyRules: define('gauge', 'wharfgate_policy_rules', 'Rules of the policies in force.', ['policy']),
+  shadowDecisions: define(
+    'counter',
+    'wharfgate_policy_shadow_decisions_total',
+    'Decisions of the shadow policy, by how they compare with the one that was enforced.',
+    ['comparison'],
+  ),
+  catalogWalks: define(
+    'counter',
+    'wharfgate_catalog_walks_total',
+    'Times that the list of repositories was read from the upstream registry.',
+    ['result'],
+  ),
+  catalogNames: define('gauge', 'wharfgate_catalog_repositories', 'Repositories found by the last such reading.'),
   mountsRemoved: define(
     'counter',
     'wharfgate_mounts_removed_total',

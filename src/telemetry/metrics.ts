@@ -7,6 +7,7 @@ import type { AuditMetrics } from './audit-metrics.ts'
 import { expectedStatuses, labelValues, reloadParts, routeMethods } from './labels.ts'
 import type {
   AbortSide,
+  BlobWay,
   BackendLabel,
   ConnectionRefusal,
   CredentialCacheResult,
@@ -19,6 +20,8 @@ import type {
 } from './labels.ts'
 import { counter, counterBy, gauge, histogram, remembered } from './metric-children.ts'
 import { definitions } from './metric-definitions.ts'
+import { policyMetrics } from './policy-metrics.ts'
+import type { PolicyMetrics } from './policy-metrics.ts'
 
 export type BuildInfo = { readonly version: string; readonly revision: string; readonly nodejsVersion: string }
 
@@ -46,32 +49,33 @@ export type ExchangeSample = {
 }
 
 /** The counters of one gateway. Every argument that becomes a label is of a closed set. */
-export type Metrics = AuditMetrics & {
-  readonly exchangeStarted: () => void
-  readonly exchangeEnded: (sample: ExchangeSample) => void
-  readonly upstreamResponded: (route: RequestKind, seconds: number) => void
-  readonly upstreamUp: (up: boolean) => void
-  readonly upstreamRefusedGateway: () => void
-  readonly upstreamRetried: () => void
-  readonly loginChecked: (backend: BackendLabel, outcome: LoginOutcome, seconds: number) => void
-  readonly credentialCacheAsked: (result: CredentialCacheResult) => void
-  readonly passwordHashed: (waitSeconds: number, seconds: number) => void
-  readonly hashTurnedAway: (reason: HashRefusal) => void
-  readonly htpasswdLoaded: (users: number, unusableLines: number) => void
-  readonly decided: (decision: 'granted' | 'refused', mountRemoved: boolean) => void
-  readonly handshakeFailed: (reason: HandshakeFailure) => void
-  /** Replaces what was known of the certificate of that name. */
-  readonly certificateLoaded: (certificate: ServedCertificate) => void
-  readonly connectionOpened: () => void
-  readonly connectionClosed: () => void
-  readonly connectionRefused: (reason: ConnectionRefusal) => void
-  /** A part was reloaded, or the reload was refused and the part stays as it was. */
-  readonly reloaded: (part: ReloadPart, taken: boolean) => void
-  /** Whether nothing may be written at this moment. */
-  readonly maintenance: (readOnly: boolean) => void
-  /** Everything in the text format of Prometheus. */
-  readonly exposition: () => Promise<{ readonly contentType: string; readonly text: string }>
-}
+export type Metrics = AuditMetrics &
+  PolicyMetrics & {
+    readonly exchangeStarted: () => void
+    readonly exchangeEnded: (sample: ExchangeSample) => void
+    readonly upstreamResponded: (route: RequestKind, seconds: number) => void
+    readonly upstreamUp: (up: boolean) => void
+    readonly upstreamRefusedGateway: () => void
+    readonly upstreamRetried: () => void
+    readonly blobAsked: (way: BlobWay) => void
+    readonly loginChecked: (backend: BackendLabel, outcome: LoginOutcome, seconds: number) => void
+    readonly credentialCacheAsked: (result: CredentialCacheResult) => void
+    readonly passwordHashed: (waitSeconds: number, seconds: number) => void
+    readonly hashTurnedAway: (reason: HashRefusal) => void
+    readonly htpasswdLoaded: (users: number, unusableLines: number) => void
+    readonly handshakeFailed: (reason: HandshakeFailure) => void
+    /** Replaces what was known of the certificate of that name. */
+    readonly certificateLoaded: (certificate: ServedCertificate) => void
+    readonly connectionOpened: () => void
+    readonly connectionClosed: () => void
+    readonly connectionRefused: (reason: ConnectionRefusal) => void
+    /** A part was reloaded, or the reload was refused and the part stays as it was. */
+    readonly reloaded: (part: ReloadPart, taken: boolean) => void
+    /** Whether nothing may be written at this moment. */
+    readonly maintenance: (readOnly: boolean) => void
+    /** Everything in the text format of Prometheus. */
+    readonly exposition: () => Promise<{ readonly contentType: string; readonly text: string }>
+  }
 
 /** Node's own metrics that break Prometheus' naming rules (`promtool check metrics` refuses them) and tell little. */
 export const removedNodeMetrics = [
@@ -107,6 +111,7 @@ export function createMetrics(build: BuildInfo, nodeMetrics = true): Metrics {
     ...connectionMetrics(registry),
     ...reloadMetrics(registry),
     ...auditMetrics(registry),
+    ...policyMetrics(registry),
     exposition: async () => ({ contentType: registry.contentType, text: await registry.metrics() }),
   }
 }
@@ -150,13 +155,14 @@ function exchangeMetrics(registry: Registry): Pick<Metrics, 'exchangeStarted' | 
 
 function upstreamMetrics(
   registry: Registry,
-): Pick<Metrics, 'upstreamResponded' | 'upstreamUp' | 'upstreamRefusedGateway' | 'upstreamRetried'> {
+): Pick<Metrics, 'upstreamResponded' | 'upstreamUp' | 'upstreamRefusedGateway' | 'upstreamRetried' | 'blobAsked'> {
   const responseHistogram = histogram(registry, definitions.upstreamResponse)
   const responses = remembered((route: RouteLabel) => responseHistogram.labels({ route }))
   for (const route of labelValues.route) if (route !== 'other') responseHistogram.zero({ route })
   const up = gauge(registry, definitions.upstreamUp)
   const refused = counter(registry, definitions.upstreamRefusedGateway)
   const retries = counter(registry, definitions.upstreamRetries)
+  const blobs = counterBy(registry, definitions.blobsAsked, 'way', labelValues.way)
   return {
     upstreamResponded: (route, seconds) => {
       responses(route).observe(seconds)
@@ -169,6 +175,9 @@ function upstreamMetrics(
     },
     upstreamRetried: () => {
       retries.inc()
+    },
+    blobAsked: (way) => {
+      blobs(way).inc()
     },
   }
 }
@@ -208,19 +217,13 @@ function loginMetrics(
   }
 }
 
-function accessMetrics(registry: Registry): Pick<Metrics, 'htpasswdLoaded' | 'decided'> {
+function accessMetrics(registry: Registry): Pick<Metrics, 'htpasswdLoaded'> {
   const users = gauge(registry, definitions.htpasswdUsers)
   const unusable = gauge(registry, definitions.htpasswdUnusableLines)
-  const decisions = counterBy(registry, definitions.decisions, 'decision', labelValues.decision)
-  const mounts = counter(registry, definitions.mountsRemoved)
   return {
     htpasswdLoaded: (usable, unusableLines) => {
       users.set(usable)
       unusable.set(unusableLines)
-    },
-    decided: (decision, mountRemoved) => {
-      decisions(decision).inc()
-      if (mountRemoved) mounts.inc()
     },
   }
 }

@@ -304,7 +304,8 @@ describeWith(['docker-registry'], 'the gateway and the registry read a request l
         // The log has a backslash before each quote and backslash.
         const got = (asked.get(`q${String(index)}`) ?? []).map((request) => key(request).replaceAll(/\\(.)/g, '$1'))
         const expected = forwarded(line)
-        const isRight = isSame(got, expected) && (expected.length > 0 || [400, 404, 405].includes(statuses[index] ?? 0))
+        const isAnswered = parsed(line)?.kind === 'catalog' || [400, 404, 405].includes(statuses[index] ?? 0)
+        const isRight = isSame(got, expected) && (expected.length > 0 || isAnswered)
         return isRight ? [] : [{ line: key(line), got, expected, status: statuses[index] }]
       })
       expect(wrong).toEqual([])
@@ -355,5 +356,7 @@ function forwarded(line: RequestLine): readonly string[] {
   const alice = { kind: 'user', name: 'alice', groups: [], method: 'htpasswd' } as const
   const circumstances = { address: '127.0.0.1', now: 0, ownHosts: new Set<string>() }
   const decision = evaluate(authenticatedUsersOnly, alice, request, circumstances)
-  return decision.kind === 'granted' ? [key(printed(decision.grant.request))] : []
+  // The catalog is answered by the gateway itself.
+  const isAsked = decision.kind === 'granted' && request.kind !== 'catalog'
+  return isAsked ? [key(printed(decision.grant.request))] : []
 }

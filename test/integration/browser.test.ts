@@ -80,7 +80,7 @@ describeWith(['docker-registry', 'chromium'], 'A-93 a registry UI in a real brow
   test('it goes from page to page of a list', async () => {
     await pushImage(registry.url, 'team/other', '1')
     const first = await ui.fetch(at('_catalog?n=1'), { headers: login })
-    expect(first).toMatchObject({ headers: { link: '</v2/_catalog?n=1&last=team%2Fapp>; rel="next"' } })
+    expect(first).toMatchObject({ headers: { link: '</v2/_catalog?last=team%2Fapp&n=1>; rel="next"' } })
   })
 
   test('it reads why it was refused, and how to log in', async () => {

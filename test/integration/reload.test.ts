@@ -229,7 +229,7 @@ describe('the admin socket', () => {
     const taken = await reload('--config', file('wharfgate.json'))
     expect(taken).toMatchObject({
       code: 0,
-      stdout: 'configuration: reloaded\ncertificates: reloaded\nusers: reloaded\n',
+      stdout: 'configuration: reloaded\ncertificates: reloaded\nusers: reloaded\npolicies: reloaded\n',
       stderr: '',
     })
     writeFileSync(file('htpasswd'), 'alice:plain\n')

@@ -1,5 +1,7 @@
 import http from 'node:http'
 import type { AddressInfo } from 'node:net'
+import type { Policy } from '../../src/authorization/policy.ts'
+import { createAuthorize } from '../../src/authorize.ts'
 import { attachGateway } from '../../src/connection.ts'
 import type { ExchangeDependencies } from '../../src/exchange.ts'
 import { createGateway } from '../../src/gateway.ts'
@@ -9,7 +11,8 @@ import { createSecurityHeaders } from '../../src/headers/security-headers.ts'
 import { createProxy } from '../../src/proxy/proxy.ts'
 
 /** What the tests replace: stages, and what stands around an exchange. */
-export type AssembledParts = Partial<GatewayDependencies> & Pick<GatewayDependencies, 'authentication' | 'policy'>
+export type AssembledParts = Partial<GatewayDependencies> &
+  Pick<GatewayDependencies, 'authentication'> & { readonly policy: Policy }
 
 /** A gateway put together by hand, over plain HTTP on loopback, so that each of its stages can be another. */
 export type AssembledGateway = {
@@ -54,14 +57,17 @@ export function testProxy(upstreamUrl: string) {
     upstreamContact: () => undefined,
     upstreamRefusedGateway: () => undefined,
     upstreamRetried: () => undefined,
+    blobAsked: () => undefined,
+    catalogWalked: () => undefined,
   })
 }
 
 export async function startAssembledGateway(upstreamUrl: string, parts: AssembledParts): Promise<AssembledGateway> {
+  const { policy, ...rest } = parts
   const cors = createCors({ enabled: false })
   const app = createGateway({
     cors: () => cors,
-    challenge: 'Basic realm="test"',
+    authorization: createAuthorize({ current: () => policy, shadow: () => undefined }, 'Basic realm="test"'),
     audit: { admits: () => true },
     maintenance: () => ({ readOnly: false, message: '', retryAfterSeconds: 1 }),
     proxy: testProxy(upstreamUrl),
@@ -70,7 +76,7 @@ export async function startAssembledGateway(upstreamUrl: string, parts: Assemble
     isHealthy: () => true,
     now: () => Date.now(),
     onFault: () => undefined,
-    ...parts,
+    ...rest,
   })
   const server = http.createServer()
   const exchange: ExchangeDependencies = {

@@ -16,7 +16,7 @@ beforeAll(async () => {
 afterAll(() => front.stop())
 
 /** Asks with header lines as they stand; the answer, and whether the upstream heard anything. */
-async function asked(lines: readonly string[], method = 'GET', target = '/v2/_catalog') {
+async function asked(lines: readonly string[], method = 'GET', target = '/v2/team/app/tags/list') {
   const before = front.upstream.received().length
   const { answers, closed } = await sendRaw(
     front.gateway.target,
@@ -126,7 +126,7 @@ test('A-85 concurrent logins of all kinds are each answered for themselves', asy
   ] as const
   const all = Array.from({ length: 200 }, (_, index) => kinds[index % kinds.length] ?? kinds[0])
   const statuses = await Promise.all(
-    all.map(([value]) => front.gateway.ask({ path: '/v2/_catalog', headers: { authorization: value } })),
+    all.map(([value]) => front.gateway.ask({ path: '/v2/team/app/tags/list', headers: { authorization: value } })),
   )
   expect(statuses.map(({ status }) => status)).toEqual(all.map(([, status]) => status))
 })
@@ -204,10 +204,10 @@ describe('A-90 the challenge', () => {
 
 describe('A-91, A-92 credentials elsewhere are no credentials', () => {
   test.each([
-    ['a session cookie', ['Cookie: connect.sid=s%3Aabc'], '/v2/_catalog'],
-    ['the query', [], `/v2/_catalog?username=alice&password=${encodeURIComponent(passwords.alice)}`],
-    ['Proxy-Authorization', [`Proxy-Authorization: ${basicOf('alice')}`], '/v2/_catalog'],
-    ['X-headers', ['X-Remote-User: alice', 'X-Forwarded-User: alice'], '/v2/_catalog'],
+    ['a session cookie', ['Cookie: connect.sid=s%3Aabc'], '/v2/team/app/tags/list'],
+    ['the query', [], `/v2/team/app/tags/list?username=alice&password=${encodeURIComponent(passwords.alice)}`],
+    ['Proxy-Authorization', [`Proxy-Authorization: ${basicOf('alice')}`], '/v2/team/app/tags/list'],
+    ['X-headers', ['X-Remote-User: alice', 'X-Forwarded-User: alice'], '/v2/team/app/tags/list'],
   ])('%s', async (_name, lines, target) => {
     const { answer, heard } = await asked(lines, 'GET', target)
     expect(answer?.status).toBe(401)
@@ -221,7 +221,7 @@ describe('A-91, A-92 credentials elsewhere are no credentials', () => {
   })
   test('no password is written anywhere', async () => {
     await asked([authorization(basic('alice', 'canary-of-a-wrong-password'))])
-    await asked([], 'GET', '/v2/_catalog?password=canary-of-a-query')
+    await asked([], 'GET', '/v2/team/app/tags/list?password=canary-of-a-query')
     const metrics = await (await fetch(`${front.gateway.adminUrl}/metrics`)).text()
     const written = front.gateway.log() + JSON.stringify(front.gateway.auditLines()) + metrics
     for (const canary of ['canary', passwords.alice, encoded(`alice:${passwords.alice}`)]) {
@@ -232,7 +232,7 @@ describe('A-91, A-92 credentials elsewhere are no credentials', () => {
 
 test('A-54 a connection that is used again keeps nobody logged in', async () => {
   const get = (lines: readonly string[]): string =>
-    `GET /v2/_catalog HTTP/1.1\r\n${[`Host: ${host}`, ...lines].join('\r\n')}\r\n\r\n`
+    `GET /v2/team/app/tags/list HTTP/1.1\r\n${[`Host: ${host}`, ...lines].join('\r\n')}\r\n\r\n`
   const { answers } = await sendRaw(
     front.gateway.target,
     get([authorization(basicOf('alice'))]) + get([]) + get([authorization(basicOf('bob'))]),

@@ -140,7 +140,6 @@ describe('A-69 a client’s credentials stay here', () => {
     const body = ['Content-Length: 0']
     const requests = [
       { target: '/v2/' },
-      { target: '/v2/_catalog' },
       { target: '/v2/a/tags/list' },
       { target: '/v2/a/manifests/v1' },
       { method: 'PUT', target: '/v2/a/manifests/v1', lines: body },

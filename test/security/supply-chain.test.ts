@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { run, start } from '../support/processes.ts'
 import { startRecordingUpstream } from '../support/recording-upstream.ts'
 import { until } from '../support/until.ts'
+import { writePolicy } from '../support/policies.ts'
 
 const root = join(import.meta.dirname, '..', '..')
 
@@ -107,6 +108,7 @@ describe('A-128 without any install script', () => {
     })
     expect([made.code, hashed.code]).toEqual([0, 0])
     writeFileSync(join(home, 'htpasswd'), hashed.stdout)
+    writePolicy(home)
     const config = {
       publicUrl: 'https://localhost:8443',
       listen: { host: '127.0.0.1', port: 0 },

@@ -139,7 +139,7 @@ describe('A-65 an answer that is not HTTP, or says two things, is not passed on'
     ['a chunk extension with bare LF', '2;a\n{}\r\n0\r\n\r\n'],
   ])('%s break the answer visibly', async (_what, body) => {
     answerWith(`${ok}Transfer-Encoding: chunked\r\n\r\n${body}`)
-    const { text, closed } = await attack(front, closing({ target: `/v2/a/blobs/${digest}` }))
+    const { text, closed } = await attack(front, closing({ target: '/v2/a/manifests/v1' }))
     expect(closed).toBe(true)
     expect(text.startsWith('HTTP/1.1 502') || !text.endsWith('0\r\n\r\n')).toBe(true)
   })

@@ -5,6 +5,7 @@ import { initCertificates } from '../../src/cli/certificate-files.ts'
 import { keepWrittenFile } from './canaries.ts'
 import { requestOver } from './http-client.ts'
 import { basicOf, htpasswdFile } from './personas.ts'
+import { writePolicy } from './policies.ts'
 import { start } from './processes.ts'
 import type { Ask } from './fault-push.ts'
 import type { RawTarget } from './raw-http-client.ts'
@@ -38,6 +39,7 @@ export async function startGatewayProcess({
   const directory = mkdtempSync(join(tmpdir(), 'wharfgate-process-'))
   await initCertificates({ directory: join(directory, 'certs'), hosts: ['localhost', '127.0.0.1'] })
   writeFileSync(join(directory, 'htpasswd'), htpasswdFile())
+  writePolicy(directory)
   const file = join(directory, 'wharfgate.json')
   const configuration = {
     publicUrls: ['https://localhost:8443'],

@@ -6,6 +6,7 @@ import { keepSecret, keepWrittenFile } from './canaries.ts'
 import type { Place } from './docker-engine.ts'
 import { run, start } from './processes.ts'
 import type { RunResult } from './processes.ts'
+import { writePolicy } from './policies.ts'
 import { until } from './until.ts'
 
 export type GatewayProcessOptions = {
@@ -65,6 +66,7 @@ export async function startGatewayProcess(options: GatewayProcessOptions): Promi
   const lines = Object.entries(users).map(([name, password]) => wharfgate(['hash-password', name], `${password}\n`))
   for (const [name, password] of Object.entries(users)) keepSecret(name, password)
   writeFileSync(join(directory, 'htpasswd'), (await Promise.all(lines)).join(''))
+  writePolicy(directory)
   const config = join(directory, 'wharfgate.json')
   writeFileSync(config, JSON.stringify(settingsOf(options, listen), undefined, 2))
 

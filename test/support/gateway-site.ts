@@ -5,6 +5,7 @@ import { initCertificates } from '../../src/cli/certificate-files.ts'
 import type { Ask } from './fault-push.ts'
 import { requestOver } from './http-client.ts'
 import { basicOf, htpasswdFile } from './personas.ts'
+import { writePolicy } from './policies.ts'
 import { start } from './processes.ts'
 import type { RunningProcess, Start } from './processes.ts'
 import type { RawTarget } from './raw-http-client.ts'
@@ -56,6 +57,7 @@ export async function createGatewaySite(base: Settings): Promise<GatewaySite> {
   const directory = mkdtempSync(join(tmpdir(), 'wharfgate-site-'))
   await initCertificates({ directory: join(directory, 'certs'), hosts: ['localhost', '127.0.0.1'] })
   writeFileSync(join(directory, 'htpasswd'), htpasswdFile())
+  writePolicy(directory)
   const ca = readFileSync(join(directory, 'certs', 'ca.crt'), 'utf8')
   const started: RunningProcess[] = []
 

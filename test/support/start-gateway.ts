@@ -15,6 +15,7 @@ import { requestOver } from './http-client.ts'
 import type { ClientRequest, ClientResponse } from './http-client.ts'
 import { basicOf, htpasswdFile } from './personas.ts'
 import type { Persona } from './personas.ts'
+import { writePolicy } from './policies.ts'
 import type { RawTarget } from './raw-http-client.ts'
 import { until } from './until.ts'
 
@@ -24,6 +25,8 @@ export type StartGatewayOptions = {
   readonly upstreamUrl: string
   /** Merged over the settings of the tests, sections deeply. */
   readonly settings?: Settings
+  /** The policy file; everything for users where none is given. */
+  readonly policy?: string
 }
 
 export type AuditLine = Readonly<Record<string, unknown>> & { readonly requestId: string }
@@ -35,7 +38,7 @@ export type TestGateway = {
   readonly ca: string
   readonly caFile: string
   readonly target: RawTarget
-  /** Where its files lie: `htpasswd`, `wharfgate.json`, `certs/`. */
+  /** Where its files lie: `htpasswd`, `policies/default.yaml`, `wharfgate.json`, `certs/`. */
   readonly directory: string
   /** Asks as a user, with their password, over a connection of its own. */
   as(persona: Persona, request: ClientRequest): Promise<ClientResponse>
@@ -69,13 +72,14 @@ const testSettings: Settings = {
 }
 
 /** Starts the gateway in this process, on free loopback ports, with certificate, users and audit of its own. */
-export async function startGateway({ upstreamUrl, settings = {} }: StartGatewayOptions): Promise<TestGateway> {
+export async function startGateway({ upstreamUrl, settings = {}, policy }: StartGatewayOptions): Promise<TestGateway> {
   const directory = mkdtempSync(join(tmpdir(), 'wharfgate-test-'))
   await initCertificates({
     directory: join(directory, 'certs'),
     hosts: ['localhost', '127.0.0.1', 'registry.example.test'],
   })
   writeFileSync(join(directory, 'htpasswd'), htpasswdFile())
+  writePolicy(directory, policy)
   const file = join(directory, 'wharfgate.json')
   writeFileSync(file, JSON.stringify(merge(merge(testSettings, { upstream: { url: upstreamUrl } }), settings)))
   const readConfig = (): Promise<Config> => loadConfig({ file, environment: {}, readFile })

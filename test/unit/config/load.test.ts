@@ -77,11 +77,13 @@ describe('a configuration', () => {
       trustedProxies: [],
       authentication: {
         htpasswd: { enabled: true, file: '/etc/w/htpasswd' },
+        anonymous: { enabled: false },
         credentialCacheTtlSeconds: 60,
         failureFloorMs: 500,
         maxQueuedHashes: 64,
         maxQueueWaitMs: 2_000,
       },
+      authorization: { policies: '/etc/w/policies' },
       client: {
         requestHeadersMs: 10_000,
         inactivityMs: 60_000,

@@ -38,6 +38,8 @@ function proxyTo(url: string): Proxy {
       upstreamContact: () => undefined,
       upstreamRefusedGateway: () => undefined,
       upstreamRetried: () => undefined,
+      blobAsked: () => undefined,
+      catalogWalked: () => undefined,
     },
   )
 }

@@ -33,6 +33,8 @@ describe('an audit line', () => {
       policy: 'authenticated-users-only',
       policyGeneration: 0,
       decision: 'granted',
+      rule: null,
+      shadowDecision: null,
       mountRemoved: false,
       status: 200,
       errorId: null,
@@ -98,7 +100,15 @@ describe('an audit line', () => {
 
   test('joins the actions of which one is enough', () => {
     const required = [{ type: 'repository', name: 'a', anyOf: ['pull', 'push'] }] as const
-    const decision = { kind: 'refused', policy: 'p', policyGeneration: 0, required, mountRemoved: false } as const
+    const decision = {
+      kind: 'refused',
+      policy: 'p',
+      policyGeneration: 0,
+      required,
+      rule: undefined,
+      shadowDecision: undefined,
+      mountRemoved: false,
+    } as const
     expect(auditLine(exchange({ decision }))).toMatchObject({
       required: ['repository:a:pull|push'],
       decision: 'refused',

@@ -36,7 +36,15 @@ function ended(differences: Partial<ExchangeRecord>, level?: LogLevel) {
 describe('the end of an exchange', () => {
   test('is told to audit, metrics and log from one record', async () => {
     const error = new RegistryError('accessDenied')
-    const decision = { kind: 'refused', policy: 'p', policyGeneration: 0, required: [], mountRemoved: false } as const
+    const decision = {
+      kind: 'refused',
+      policy: 'p',
+      policyGeneration: 0,
+      required: [],
+      rule: undefined,
+      shadowDecision: undefined,
+      mountRemoved: false,
+    } as const
     const { audited, kept, series } = ended({ status: 403, error, decision, bytesDown: 0 })
     expect(audited).toMatchObject([{ user: 'alice', status: 403, errorId: 'accessDenied', decision: 'refused' }])
     expect(kept.entries()).toMatchObject([
@@ -53,7 +61,15 @@ describe('the end of an exchange', () => {
   })
 
   test('counts a mount that became an ordinary upload', async () => {
-    const decision = { kind: 'granted', policy: 'p', policyGeneration: 0, required: [], mountRemoved: true } as const
+    const decision = {
+      kind: 'granted',
+      policy: 'p',
+      policyGeneration: 0,
+      required: [],
+      rule: undefined,
+      shadowDecision: undefined,
+      mountRemoved: true,
+    } as const
     const { audited, series } = ended({ decision })
     expect(audited).toMatchObject([{ mountRemoved: true }])
     expect(await series('wharfgate_mounts_removed_total')).toEqual(['wharfgate_mounts_removed_total 1'])

@@ -22,6 +22,8 @@ export function exchange(differences: Partial<ExchangeRecord> = {}): ExchangeRec
       policy: 'authenticated-users-only',
       policyGeneration: 0,
       required: [{ type: 'repository', name: 'team/app', anyOf: ['pull'] }],
+      rule: undefined,
+      shadowDecision: undefined,
       mountRemoved: false,
     },
     status: 200,
