@@ -6,10 +6,12 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { format, resolveConfig } from 'prettier'
+import { policyJsonSchema } from '../src/config/policy-reference.ts'
 import { configJsonSchema, configReference } from '../src/config/reference.ts'
 import { errorTable } from '../src/registry/error.ts'
 import { auditReference } from '../src/telemetry/audit-line.ts'
 import { metricsReference } from '../src/telemetry/metrics-reference.ts'
+import { policyReference } from './policy-reference.ts'
 
 type Generated = {
   /** Path from the top of the repository. */
@@ -20,6 +22,8 @@ type Generated = {
 const generated: readonly Generated[] = [
   { file: 'docs/reference/configuration.md', content: configReference },
   { file: 'docs/reference/wharfgate.schema.json', content: configJsonSchema },
+  { file: 'docs/reference/policies.md', content: policyReference },
+  { file: 'docs/reference/policies.schema.json', content: policyJsonSchema },
   { file: 'docs/reference/errors.md', content: errorReference },
   { file: 'docs/reference/metrics.md', content: metricsReference },
   { file: 'docs/reference/audit.md', content: auditReference },

@@ -8,7 +8,7 @@ import type { Asker } from './asker.ts'
 import type { LoadedPolicy } from './compile-policy.ts'
 import type { ConditionName } from './conditions.ts'
 import { isGranted, judgeAccess, overwriteAccess } from './evaluate.ts'
-import { lacksOf } from './near-misses.ts'
+import { distanceOf, lacksOf } from './near-misses.ts'
 import type { Lack } from './near-misses.ts'
 import { askedRepository, createPatternIndex } from './pattern-index.ts'
 import type { Judge, Judgement, Question } from './policy.ts'
@@ -117,21 +117,16 @@ function nearestRules(
     for (const pattern of rule.on) index.at(pattern, () => true)
     const isRepository = index.matching(asked).length > 0
     const lacks = lacksOf(rule, asker, { action: question.action, tag, isRepository })
-    return [{ rule, lacks, rank, weight: weightOf(lacks) }]
+    return [{ rule, lacks, rank, distance: distanceOf(lacks) }]
   })
   return misses
-    .sort((one, other) => one.weight - other.weight || one.rank - other.rank)
+    .sort((one, other) => one.distance - other.distance || one.rank - other.rank)
     .slice(0, maxNearest)
     .map(({ rule, lacks }) => ({
       rule: rule.reference,
       missing: lacks.map((lack) => missing(lack, rule, principal, question)),
       message: rule.message,
     }))
-}
-
-/** Another repository is the farthest: such a rule is about something else. */
-function weightOf(lacks: readonly Lack[]): number {
-  return lacks.length + (lacks.includes('repository') ? 10 : 0)
 }
 
 function missing(lack: Lack, rule: Rule, principal: Principal, question: Question): NearMiss['missing'][number] {

@@ -24,6 +24,16 @@ export function lacksOf(
   ]
 }
 
+/**
+ * How far a rule is from allowing: one for the principal that asks for a condition is nearer than one for others, and one
+ * for another repository is about something else.
+ */
+export function distanceOf(lacks: readonly Lack[]): number {
+  return lacks.reduce((sum, lack) => sum + (distances[lack] ?? 1), 0)
+}
+
+const distances: Readonly<Partial<Record<Lack, number>>> = { action: 2, subject: 3, repository: 20 }
+
 /** What may be pulled may be listed. */
 function gives({ actions }: Rule, action: Action): boolean {
   return actions.has(action) || (action === 'list' && actions.has('pull'))
@@ -51,12 +61,16 @@ export function createHints(rules: readonly Rule[]): Hints {
   return ({ repository, action, tags }, asker) => {
     const [tag] = askedTags(tags)
     const found = new Set(index.matching(askedRepository(repository, asker)).flat())
-    let nearest: { readonly message: string | undefined; readonly lacks: number; readonly rank: number } | undefined
+    let nearest: { readonly message: string | undefined; readonly distance: number; readonly rank: number } | undefined
     for (const rule of found) {
-      const lacks = lacksOf(rule, asker, { action, tag, isRepository: true }).length
+      const distance = distanceOf(lacksOf(rule, asker, { action, tag, isRepository: true }))
       const rank = ranks.get(rule) ?? 0
-      if (nearest === undefined || lacks < nearest.lacks || (lacks === nearest.lacks && rank < nearest.rank))
-        nearest = { message: rule.message, lacks, rank }
+      if (
+        nearest === undefined ||
+        distance < nearest.distance ||
+        (distance === nearest.distance && rank < nearest.rank)
+      )
+        nearest = { message: rule.message, distance, rank }
     }
     return nearest?.message
   }

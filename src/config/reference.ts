@@ -8,9 +8,13 @@ const title = 'Wharfgate configuration'
 
 /** The JSON Schema (draft-07) of the configuration file, for editors and charts; without a newline at its end. */
 export function configJsonSchema(): string {
-  const { $schema, ...schema } = toJsonSchema(createConfigSchema((path) => path))
   const description =
     'The configuration file of Wharfgate. A key may also come from the environment, so no key is required here that may come from there.'
+  return publishedSchema(toJsonSchema(createConfigSchema((path) => path)), title, description)
+}
+
+/** A JSON Schema as it is published: without our notes, and with those of them in words that editors show. */
+export function publishedSchema({ $schema, ...schema }: JsonSchema, title: string, description: string): string {
   return JSON.stringify({ $schema, title, ...published(schema, false), description }, null, 2)
 }
 
@@ -88,14 +92,28 @@ authentication: { htpasswd: { enabled: true, file: htpasswd } }
 function section(top: KnownKey, known: readonly KnownKey[]): string {
   const isSection = top.type === 'section'
   const about = `${top.schema.description ?? ''} As a whole, in JSON: \`${environmentName(top.path) ?? ''}\`.\n\n`
-  const rows = known.filter((key) => !isSection || key !== top).map(row)
-  const table = ['| Key | Type | Default | Unit | Meaning |', '|---|---|---|---|---|', ...rows].join('\n')
+  const table = keyTable(
+    known.filter((key) => !isSection || key !== top),
+    environmentName,
+  )
   return `## ${printPath(top.path)}\n\n${isSection ? about : ''}${table}\n`
 }
 
-function row(known: KnownKey): string {
+/**
+ * Keys as a table of Markdown.
+ *
+ * @param variableOf the environment variable of a key, where it has one
+ */
+export function keyTable(
+  known: readonly KnownKey[],
+  variableOf: (path: readonly string[]) => string | undefined,
+): string {
+  const rows = known.map((key) => row(key, variableOf(key.path)))
+  return ['| Key | Type | Default | Unit | Meaning |', '|---|---|---|---|---|', ...rows].join('\n')
+}
+
+function row(known: KnownKey, name: string | undefined): string {
   const { path, schema } = known
-  const name = environmentName(path)
   const keyCell = `\`${printPath(path)}\`${name === undefined ? '' : `<br>\`${name}\``}`
   const unit = typeof schema['unit'] === 'string' ? schema['unit'] : ''
   const cells = [keyCell, typeCell(known), defaultCell(known), unit, schema.description ?? '']
