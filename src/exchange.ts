@@ -39,13 +39,20 @@ export type ExchangeDependencies = {
   readonly now: () => number
 }
 
-const exchanges = new WeakMap<ServerResponse, Exchange>()
+/**
+ * Where a response holds its exchange. Not in a WeakMap: its values hold on to their keys until the garbage of old age is
+ * collected, which made every request live that long.
+ */
+const held = Symbol('exchange')
+
+function holdsExchange(res: ServerResponse): res is ServerResponse & { readonly [held]: Exchange } {
+  return held in res
+}
 
 /** The exchange that a response belongs to; beginning one is the first thing that happens to a request. */
 export function exchangeOf(res: ServerResponse): Exchange {
-  const exchange = exchanges.get(res)
-  if (exchange === undefined) throw new Error('no exchange was begun for this response')
-  return exchange
+  if (!holdsExchange(res)) throw new Error('no exchange was begun for this response')
+  return res[held]
 }
 
 /** A request whose response is not closed yet, as its connection sees it. */
@@ -73,7 +80,7 @@ export function beginExchange(req: IncomingMessage, res: ServerResponse, depende
   const bytes = { up: 0, down: 0 }
   const { method = '', url = '', socket } = req
   const userAgent = req.headers['user-agent']
-  let facts: Partial<Facts> = {}
+  const facts: Partial<Facts> = {}
   let outcome: TransferOutcome | undefined
 
   const exchange: Exchange = {
@@ -88,7 +95,7 @@ export function beginExchange(req: IncomingMessage, res: ServerResponse, depende
       },
     },
     note: (learned) => {
-      facts = { ...facts, ...learned }
+      Object.assign(facts, learned)
     },
   }
   const whenClosed = Promise.withResolvers<undefined>()
@@ -113,7 +120,7 @@ export function beginExchange(req: IncomingMessage, res: ServerResponse, depende
     })
     whenClosed.resolve(undefined)
   }
-  exchanges.set(res, exchange)
+  Object.assign(res, { [held]: exchange })
   hold(socket, res, { req, res, closed: whenClosed.promise, end })
   res.once('close', end)
   observe.exchangeStarted()

@@ -7,30 +7,35 @@ type LoginHandler = (request: object, response: object, next: (error?: unknown) 
 
 const notMine = 'not mine'
 
+/** Where the request that Passport is given holds the login. */
+const held = Symbol('login attempt')
+
+function holdsAttempt(request: object): request is { readonly [held]: LoginAttempt } {
+  return held in request
+}
+
 /**
  * Makes a Passport strategy of every authenticator and returns the function that asks one of them by its name.
  *
  * The four answers in Passport's words: `success` is authenticated, `fail` is refused or, with the challenge `not mine`,
  * the next one's to say, `error` is unavailable. Passport writes properties to the request it is given (`login`,
- * `_sessionManager`); here that is an empty object of our own, which also keeps cookies, queries and bodies out of every
+ * `_sessionManager`); here that is an object of our own, which also keeps cookies, queries and bodies out of every
  * strategy's reach. There is no session, no `req.user`, and no response to write to: the answer is a value.
  */
 export function createStrategies(
   authenticators: readonly Authenticator[],
 ): (strategy: string, attempt: LoginAttempt) => Promise<Answer> {
   const registry = new passport.Passport()
-  const attempts = new WeakMap<object, LoginAttempt>()
   for (const authenticator of authenticators) registry.use(authenticator.strategy, createStrategy(authenticator))
 
   function createStrategy(authenticator: Authenticator): passport.Strategy {
     return {
       authenticate(request) {
-        const attempt = attempts.get(request)
-        if (attempt === undefined) {
+        if (!holdsAttempt(request)) {
           this.error(new Error('a strategy was asked without a login'))
           return
         }
-        authenticator.check(attempt).then(
+        authenticator.check(request[held]).then(
           (answer) => {
             switch (answer.kind) {
               case 'authenticated':
@@ -64,9 +69,7 @@ export function createStrategies(
         else resolve({ kind: 'unavailable', cause: error })
       }
       const handle: unknown = registry.authenticate(strategy, { session: false }, settle)
-      const request = {}
-      attempts.set(request, attempt)
-      if (isHandler(handle)) handle(request, {}, reject)
+      if (isHandler(handle)) handle({ [held]: attempt }, {}, reject)
       else reject(new TypeError('passport.authenticate returned no handler'))
     })
 }
