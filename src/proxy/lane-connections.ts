@@ -24,7 +24,7 @@ export type LaneConnectionsOptions = {
   readonly buffers: BufferPool
 }
 
-/** Each idle connection holds a buffer of 64 KiB. */
+/** Each idle connection holds a buffer, as large as the reads of its last download were. */
 const maxIdle = 32
 
 /** Creates the pool of connections to one upstream. As many may be at work as there are downloads; few stay idle. */
