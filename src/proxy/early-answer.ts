@@ -28,6 +28,8 @@ export async function endAnswer(req: IncomingMessage, res: ServerResponse, conte
   }
   if (content === undefined) res.flushHeaders()
   else res.write(content)
+  // A pump leaves it corked; the client is to have its answer before it is waited for.
+  while (res.writableCorked > 0) res.uncork()
   await drain(req)
   res.end()
 }

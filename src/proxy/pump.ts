@@ -33,8 +33,9 @@ export type Pump = {
  * Moves bytes from source to sink with backpressure and inactivity limits both ways.
  *
  * Ownership: the pump borrows both streams. It never ends or destroys them; whoever started it decides by the
- * {@link PumpEnd} what becomes of them. After its end it listens to neither, save for an idle `error` listener that
- * keeps a late error of a borrowed stream from killing the process.
+ * {@link PumpEnd} what becomes of them. At `complete` the sink is left corked, so that `end()`, which undoes that, goes out
+ * with the last bytes; whoever does not end it at once uncorks it. After its end the pump listens to neither, save for an
+ * idle `error` listener that keeps a late error of a borrowed stream from killing the process.
  */
 export function startPump(source: Readable, sink: Writable, options: PumpOptions): Pump {
   const { promise: ended, resolve } = Promise.withResolvers<PumpEnd>()
@@ -104,6 +105,7 @@ export function startPump(source: Readable, sink: Writable, options: PumpOptions
     resume()
   }
   function onEnd(): void {
+    sink.cork()
     finish({ kind: 'complete' })
   }
   function onSourceError(cause: unknown): void {

@@ -38,6 +38,14 @@ describe('a pump', () => {
     expect([sink.writableEnded, sink.destroyed]).toEqual([false, false])
   })
 
+  test('leaves the sink corked, so that its end goes out with the last bytes', async () => {
+    const sink = new PassThrough()
+    await startPump(Readable.from([Buffer.from('bytes')]), sink, unlimited).ended
+    expect(sink.writableCorked).toBe(1)
+    sink.end()
+    expect([sink.writableCorked, readText(sink)]).toEqual([0, 'bytes'])
+  })
+
   test('counts bytes before it writes them', async () => {
     const counted: number[] = []
     const sink = new PassThrough()

@@ -129,6 +129,22 @@ describe('the audit', () => {
     expect(kept.chunks.filter((chunk) => chunk.length > 4096 || chunk.at(-1) !== 10)).toEqual([])
   })
 
+  test('writes the first line at once, and together what comes within twenty milliseconds of it', async () => {
+    const kept = keepSink()
+    const { audit, clock } = trial(kept.sink)
+    recordAll(audit, ['r0'])
+    await settled()
+    expect(kept.ids()).toEqual(['r0'])
+    recordAll(audit, ['r1', 'r2'])
+    clock.advance(19)
+    await settled()
+    expect(kept.ids()).toEqual(['r0'])
+    clock.advance(1)
+    await settled()
+    expect(kept.ids()).toEqual(['r0', 'r1', 'r2'])
+    expect(kept.chunks).toHaveLength(2)
+  })
+
   test('goes on where a short write stopped', async () => {
     const kept = keepSink((chunk) => Math.min(chunk.length, 100))
     const { audit } = trial(kept.sink)
