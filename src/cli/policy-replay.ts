@@ -71,7 +71,7 @@ type Replayed = { readonly totals: ChangeTotals; readonly counts: ReplayCounts }
 async function replay(files: readonly string[], source: PolicySource, terminal: PolicyProcess): Promise<Replayed> {
   const gatherer = createChangeGatherer(enforcedPolicy(source), maxGroups)
   const counts = { decisions: 0, undecided: 0, unreadable: 0, firstAt: Infinity, lastAt: -Infinity }
-  const progress = createProgress(terminal.stderr, await sizeOf(files))
+  const progress = createProgress(terminal.stderr, await sizeOf(files), Date.now)
 
   function take(line: string): void {
     if (line === '') return
@@ -106,12 +106,21 @@ async function replay(files: readonly string[], source: PolicySource, terminal: 
 /** @param onBytes told how much of the file has been read, before it is unpacked */
 function open(file: string, { stdin }: PolicyProcess, onBytes: (bytes: number) => void): AsyncIterable<Uint8Array> {
   if (file === '-') return stdin
-  const stream = createReadStream(file, { highWaterMark: 262_144 })
-  stream.on('data', (chunk) => {
-    onBytes(chunk.length)
-  })
+  const bytes = counted(createReadStream(file, { highWaterMark: chunkBytes }), onBytes)
   // What goes wrong reaches the reader of the last stream; nobody else has to hear of it.
-  return file.endsWith('.gz') ? pipeline(stream, createGunzip(), () => undefined) : stream
+  return file.endsWith('.gz') ? pipeline(bytes, createGunzip(), () => undefined) : bytes
+}
+
+const chunkBytes = 262_144
+
+async function* counted(
+  chunks: AsyncIterable<Uint8Array>,
+  onBytes: (bytes: number) => void,
+): AsyncGenerator<Uint8Array> {
+  for await (const bytes of chunks) {
+    onBytes(bytes.length)
+    yield bytes
+  }
 }
 
 async function sizeOf(files: readonly string[]): Promise<number> {
@@ -138,19 +147,29 @@ function unreadable(file: string, error: unknown): unknown {
 
 const progressMs = 500
 
-/** Tells a person how far it has come; says nothing where nobody watches. */
-function createProgress(stream: NodeJS.WritableStream & { readonly isTTY?: boolean }, total: number) {
+/**
+ * Tells a person how far a reading has come; says nothing where nobody watches.
+ *
+ * @param total bytes that there are to read; 0 where that is not known
+ * @param now milliseconds
+ */
+export function createProgress(
+  stream: NodeJS.WritableStream & { readonly isTTY?: boolean },
+  total: number,
+  now: () => number,
+) {
   let done = 0
-  let toldAt = Date.now()
+  let toldAt = now()
   let isTold = false
   return {
     add: (bytes: number): void => {
       done += bytes
-      if (stream.isTTY !== true || Date.now() - toldAt < progressMs) return
-      toldAt = Date.now()
+      if (stream.isTTY !== true || now() - toldAt < progressMs) return
+      toldAt = now()
       isTold = true
-      stream.write(`\rreplaying ${total === 0 ? '' : `${Math.floor((100 * done) / total)} %`}`)
+      stream.write(`\rreplaying ${Math.floor((100 * done) / Math.max(total, done))} %`)
     },
+    /** Takes what was told away again, so that what follows stands alone. */
     clear: (): void => {
       if (isTold) stream.write('\r\u001b[K')
       isTold = false
