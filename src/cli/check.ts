@@ -12,6 +12,7 @@ import { readTextFile } from '../config/text-file.ts'
 import { isLoopbackHost } from '../config/values.ts'
 import { checkAuthorities, checkCertificatePair, uncoveredHosts } from './check-certificates.ts'
 import type { FileFinding, Inspection } from './check-certificates.ts'
+import { checkPolicies } from './policy-check.ts'
 
 /** What a line of a password file is reported as. */
 export type LineFault = {
@@ -24,6 +25,8 @@ export type LineFault = {
 export type CheckOptions = ConfigSources & {
   readonly now: Date
   readonly inspectHtpasswd: (text: string) => readonly LineFault[]
+  /** Everything that is wrong with the policy of a path, its cases included; `now` is milliseconds since the epoch. */
+  readonly inspectPolicies: (path: string, now: number) => Promise<readonly CheckFinding[]>
 }
 
 /** One line of the report. */
@@ -52,6 +55,7 @@ export async function check(options: CheckOptions): Promise<CheckReport> {
   const findings = [
     ...(await checkFiles(reading.config, options)).map((finding) => atKey(finding, reading.originOf)),
     ...(await checkHtpasswd(reading.config, options, reading.originOf)),
+    ...(await checkAuthorization(reading.config, options)),
   ]
   return { ok: findings.every(({ severity }) => severity === 'warning'), findings }
 }
@@ -128,6 +132,15 @@ async function checkHtpasswd(
   }))
 }
 
+/** The shadow policy is not enforced, but one that is at fault keeps the gateway from starting too. */
+async function checkAuthorization(
+  { authorization: { policies, shadow } }: Config,
+  { inspectPolicies, now }: CheckOptions,
+): Promise<readonly CheckFinding[]> {
+  const paths = shadow === undefined || shadow === policies ? [policies] : [policies, shadow]
+  return (await Promise.all(paths.map((path) => inspectPolicies(path, now.getTime())))).flat()
+}
+
 /** Prints a finding as `FILE:LINE:COLUMN key: sentence`; a warning says so in front of its sentence. */
 export function printFinding({ severity, place, key, sentence }: CheckFinding): string {
   return `${place}${key === undefined ? '' : ` ${key}`}: ${severity === 'warning' ? 'warning: ' : ''}${sentence}`
@@ -147,7 +160,14 @@ export function checkCommand(terminal: CheckProcess = process): Command {
     .description('tell everything that is wrong with a configuration and the files it names')
     .option('--config <file>', 'the configuration file; without it, the environment alone')
     .action(async ({ config: file }: { readonly config?: string }) => {
-      const report = await check({ file, environment: terminal.env, readFile, now: new Date(), inspectHtpasswd })
+      const report = await check({
+        file,
+        environment: terminal.env,
+        readFile,
+        now: new Date(),
+        inspectHtpasswd,
+        inspectPolicies: checkPolicies,
+      })
       for (const finding of report.findings) {
         const style = finding.severity === 'error' ? 'red' : 'yellow'
         // styleText leaves the text plain unless the stream is a terminal and NO_COLOR is not set.

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import { writePolicy } from '../../support/policies.ts'
 import { inspectHtpasswd } from '../../../src/authentication/htpasswd.ts'
 import { issueLeaf, makeAuthority } from '../../../src/cli/certificate-authority.ts'
 import type { CertificateAndKey } from '../../../src/cli/certificate-authority.ts'
@@ -74,7 +75,8 @@ async function reportOf(config: string, changed: Files = {}) {
     if (content !== undefined) return Promise.resolve(Buffer.from(content))
     return Promise.reject(Object.assign(new Error('no such file'), { code: 'ENOENT' }))
   }
-  const report = await check({ file: '/w/c.yaml', environment: {}, readFile, now, inspectHtpasswd })
+  const inspectPolicies = (): Promise<readonly []> => Promise.resolve([])
+  const report = await check({ file: '/w/c.yaml', environment: {}, readFile, now, inspectHtpasswd, inspectPolicies })
   const lines = report.findings.map(printFinding)
   expect(lines.join('\n')).not.toContain('hunter2')
   return { ok: report.ok, lines }
@@ -259,6 +261,7 @@ describe('the command', () => {
       join(folder, 'good.yaml'),
       `${least.replace(', https://192.0.2.7', '')}tls: { certificateFile: tls.crt, keyFile: tls.key }\n`,
     )
+    writePolicy(folder)
     await writeFile(join(folder, 'bad.yaml'), 'upstreem: {}\npublicUrl: https://registry.example.org\n')
   })
   afterAll(async () => {
@@ -276,6 +279,18 @@ describe('the command', () => {
   test('prints one line and leaves the exit status at 0 where all is well', async () => {
     const file = join(folder, 'good.yaml')
     expect(await run(['--config', file])).toEqual({ stdout: `${file}: ok\n`, stderr: '', exitCode: 0 })
+  })
+  test('tells what is wrong with the policies and their cases, in place', async () => {
+    writePolicy(folder, 'rules:\n  - allow: push\n    to: user:ci\n    on: prod/**\n', 'prod.yaml')
+    writePolicy(folder, 'cases:\n  - user: alice\n    mayNot: push\n    on: prod/api\n', 'prod.cases.yaml')
+    const file = join(folder, 'good.yaml')
+    const failing = await run(['--config', file])
+    expect(failing).toMatchObject({ stdout: '', exitCode: 1 })
+    expect(failing.stderr).toContain(`${join(folder, 'policies', 'prod.cases.yaml')}:`)
+    await rm(join(folder, 'policies', 'prod.cases.yaml'))
+    writePolicy(folder, 'rules:\n  - alow: push\n', 'prod.yaml')
+    expect((await run(['--config', file])).stderr).toMatch(/prod\.yaml:2:5 rules\[0\]\.alow: .*allow/)
+    await rm(join(folder, 'policies', 'prod.yaml'))
   })
   test('prints every problem without colours and sets the exit status to 1', async () => {
     const file = join(folder, 'bad.yaml')
@@ -298,6 +313,7 @@ describe('the command', () => {
       WHARFGATE_PUBLIC_URL: 'https://registry.example.org',
       WHARFGATE_UPSTREAM_URL: 'http://127.0.0.1:5000',
       WHARFGATE_AUTHENTICATION_HTPASSWD: JSON.stringify({ enabled: true, file: join(folder, 'htpasswd') }),
+      WHARFGATE_AUTHORIZATION_POLICIES: join(folder, 'policies'),
       WHARFGATE_TLS: JSON.stringify({ certificateFile: join(folder, 'tls.crt'), keyFile: join(folder, 'tls.key') }),
     }
     expect(await run([], environment)).toEqual({ stdout: 'environment: ok\n', stderr: '', exitCode: 0 })
