@@ -27,7 +27,12 @@ afterEach(async () => {
 const line = (name: string, password: string): string => `${name}:${hashSync(password, 4)}\n`
 const file = (name: string): string => join(gateway.directory, name)
 
-async function statusOf(name: string, password: string, method = 'GET', path = '/v2/team/app/tags/list'): Promise<number> {
+async function statusOf(
+  name: string,
+  password: string,
+  method = 'GET',
+  path = '/v2/team/app/tags/list',
+): Promise<number> {
   return (await gateway.ask({ method, path, headers: { authorization: basic(name, password) } })).status
 }
 

@@ -4,10 +4,14 @@ import type { AddressInfo } from 'node:net'
 import { createServer as createTcpServer } from 'node:net'
 import { describe, expect, test } from '@jest/globals'
 import { adminUrl, askHealth } from '../../../src/cli/healthcheck.ts'
+import { soonMs } from '../../support/until.ts'
 
 async function withServer(status: number | 'silent' | 'closed', work: (url: URL) => Promise<void>): Promise<void> {
   const server =
-    typeof status === 'number' ? createServer((_req, res) => res.writeHead(status).end()) : createTcpServer()
+    typeof status === 'number'
+      ? createServer((_req, res) => res.writeHead(status).end())
+      : // Read, or the end of the connection would not be seen, and it would hold the process.
+        createTcpServer((socket) => socket.resume())
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   const url = new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}/livez`)
@@ -22,17 +26,17 @@ async function withServer(status: number | 'silent' | 'closed', work: (url: URL)
 describe('the health check', () => {
   test('is content with 200', async () => {
     await withServer(200, async (url) => {
-      expect(await askHealth(url)).toEqual({ healthy: true, sentence: `${url.href} says 200` })
+      expect(await askHealth(url, soonMs)).toEqual({ healthy: true, sentence: `${url.href} says 200` })
     })
   })
   test.each([503, 404, 302])('is not content with %i', async (status) => {
     await withServer(status, async (url) => {
-      expect(await askHealth(url)).toEqual({ healthy: false, sentence: `${url.href} says ${status}` })
+      expect(await askHealth(url, soonMs)).toEqual({ healthy: false, sentence: `${url.href} says ${status}` })
     })
   })
   test('tells that nobody listens', async () => {
     await withServer('closed', async (url) => {
-      const { healthy, sentence } = await askHealth(url)
+      const { healthy, sentence } = await askHealth(url, soonMs)
       expect(healthy).toBe(false)
       expect(sentence).toContain('ECONNREFUSED')
     })
