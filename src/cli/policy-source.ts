@@ -140,6 +140,12 @@ export function policySubcommand(name: string): Command {
 
 /** Runs the work of a command and gives its exit code to the process. */
 export async function conclude(terminal: PolicyProcess, work: () => Promise<0 | 1>): Promise<void> {
+  terminal.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    // Whoever read this has seen enough.
+    if (error.code === 'EPIPE') return
+    terminal.stderr.write(`wharfgate: standard output cannot be written: ${error.message}\n`)
+    terminal.exitCode = 2
+  })
   try {
     terminal.exitCode = await work()
   } catch (error) {
