@@ -421,7 +421,7 @@ describe('what is probably not meant', () => {
     const text = `rules:\n${rules.map((each) => `- ${each}`).join('\n')}\ngroups: { g: [alice], admins: [] }`
     expect(warnings(text)).toEqual(expected)
   })
-  test('ten thousand rules that all say the same are found quickly', () => {
+  test('thousands of rules that all say the same are found quickly', () => {
     const text = `rules:\n${'- { allow: pull, to: user:a, on: a }\n'.repeat(2_000)}`
     const started = process.cpuUsage()
     expect(warnings(text)).toHaveLength(1_999)
