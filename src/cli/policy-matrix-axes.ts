@@ -68,13 +68,17 @@ export function peopleOf(
   })
 }
 
+const shownFaults = 20
+
 /** Reads names of repositories, perhaps with tags. @throws PolicyCommandError with those that cannot be read */
 export function namedTargets(names: readonly string[], source: string): readonly Target[] {
   const readings = names.map((name) => ({ name, parsed: parseTarget(name) }))
   const wrong = readings.flatMap(({ name, parsed }) =>
     parsed.kind === 'fault' ? [`wharfgate: ${source}: ${JSON.stringify(name)} ${parsed.sentence}`] : [],
   )
-  if (wrong.length > 0) throw new PolicyCommandError(wrong.slice(0, 20))
+  const rest = wrong.length - shownFaults
+  const further = rest > 0 ? [`wharfgate: ${source}: ${rest} more names cannot be read`] : []
+  if (wrong.length > 0) throw new PolicyCommandError([...wrong.slice(0, shownFaults), ...further])
   return readings.flatMap(({ parsed }) => (parsed.kind === 'ok' ? [parsed.value] : []))
 }
 

@@ -78,7 +78,10 @@ async function targetsIn(file: string): Promise<readonly Target[]> {
 /** `some`: not for every tag, or a protected tag may be created and not moved. */
 export type Extent = 'all' | 'some' | 'none'
 
-export type MatrixRow = { readonly target: Target; readonly cells: readonly Readonly<Record<Action, Extent>>[] }
+/** What one person may do on one target. */
+export type Cell = Readonly<Record<Action, Extent>>
+
+export type MatrixRow = { readonly target: Target; readonly cells: readonly Cell[] }
 
 /** Decides every action of everybody on every target; the cells of a row are in the order of the people. */
 export function matrixOf(
@@ -88,10 +91,18 @@ export function matrixOf(
   circumstances: Circumstances,
 ): readonly MatrixRow[] {
   const judges = people.map(({ principal }) => policy.judgeFor(principal, circumstances))
-  return targets.map((target) => ({ target, cells: judges.map((judge) => cellOf(policy, judge, target)) }))
+  // Few cells differ from each other, however many there are.
+  const known = new Map<string, Cell>()
+  const once = (cell: Cell): Cell => {
+    const name = Object.values(cell).join(' ')
+    const found = known.get(name) ?? cell
+    known.set(name, found)
+    return found
+  }
+  return targets.map((target) => ({ target, cells: judges.map((judge) => once(cellOf(policy, judge, target))) }))
 }
 
-function cellOf(policy: LoadedPolicy, judge: Judge, { repository, tag }: Target): Readonly<Record<Action, Extent>> {
+function cellOf(policy: LoadedPolicy, judge: Judge, { repository, tag }: Target): Cell {
   const may = (action: Action, tags: TagReach | undefined): boolean =>
     judge.judge({ repository, action, tags }).kind === 'allowed'
   const named: TagReach | undefined = tag === undefined ? undefined : { kind: 'named', tags: [tag] }
@@ -136,7 +147,7 @@ function print(
   return csv === true ? printCsv(lines) : printTable(lines, stream)
 }
 
-function printCell(cell: Readonly<Record<Action, Extent>>): string {
+function printCell(cell: Cell): string {
   const given = actions.filter((action) => cell[action] !== 'none')
   return given.length === 0 ? '-' : given.map((action) => (cell[action] === 'some' ? `${action}~` : action)).join(' ')
 }

@@ -12,7 +12,9 @@ export function printTable(
   lines: readonly (readonly string[])[],
   stream: NodeJS.WritableStream & { readonly columns?: number },
 ): string {
-  const widths = (lines[0] ?? []).map((_, column) => Math.max(0, ...lines.map((line) => (line[column] ?? '').length)))
+  const widths = (lines[0] ?? []).map((_, column) =>
+    lines.reduce((width, line) => Math.max(width, (line[column] ?? '').length), 0),
+  )
   return parts(widths, stream.columns ?? widthElsewhere)
     .map((columns) => lines.map((line, index) => printLine(line, columns, widths, index === 0, stream)).join(''))
     .join('\n')

@@ -200,6 +200,20 @@ groups: { qa: [alice], Ops: [bob, Bob] }
     expect(stdout.split('\n').filter((line) => /^r\d/.test(line))).toHaveLength(200)
   })
 
+  test('prints more repositories than a call has room for arguments', async () => {
+    const names = Array.from({ length: 200_000 }, (_, index) => `r${index}`).join('\n')
+    const file = terminal.write('many.txt', names)
+    const { stdout } = await matrix(team, ['--users', 'alice', '--repositories-file', file])
+    expect(stdout.split('\n')).toHaveLength(200_002)
+  })
+
+  test('tells twenty of the names that cannot be read, and how many more there are', async () => {
+    const file = terminal.write('wrong.txt', 'A\n'.repeat(25))
+    const { stderr } = await matrix(team, ['--repositories-file', file])
+    expect(stderr.split('\n')).toHaveLength(22)
+    expect(stderr).toMatch(/: 5 more names cannot be read\n$/)
+  })
+
   test.each([
     [['--users', 'al:ice'], /--users: "al:ice" must be user:NAME/],
     [['--users', ''], /--users: "" must have a name/],
