@@ -9,6 +9,7 @@ import { readTextFile } from '../config/text-file.ts'
 import type { CheckFinding } from './check.ts'
 import { nameOf } from './policy-question.ts'
 import { nearestOf, printReason, reasonsOf } from './policy-reason.ts'
+import { forTerminal } from './policy-rule-text.ts'
 import type { PolicySource } from './policy-source.ts'
 
 export type CasesOutcome = {
@@ -59,7 +60,7 @@ function failureOf(
   const wrong = wrongDecision(explanation, expected) ?? wrongMessage(explanation, message)
   if (wrong === undefined) return []
   const reason = printReason(reasonsOf(explanation, target, source), nearestOf(explanation, source))
-  return [atPlace({ ...expectation.place, sentence: `${asked} ${wrong} ${reason}` })]
+  return [atPlace({ ...expectation.place, sentence: forTerminal(`${asked} ${wrong} ${reason}`) })]
 }
 
 function wrongDecision({ kind }: Explanation, expected: Expectation['expected']): string | undefined {

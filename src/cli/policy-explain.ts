@@ -11,7 +11,7 @@ import { withCircumstances, withPrincipal } from './policy-question.ts'
 import type { CircumstanceOptions, PrincipalOptions } from './policy-question.ts'
 import { nearestOf, printMissing, protectionOf, reasonsOf } from './policy-reason.ts'
 import type { Reason, WrittenMiss } from './policy-reason.ts'
-import { printRule } from './policy-rule-text.ts'
+import { forTerminal, printRule } from './policy-rule-text.ts'
 import type { WrittenRule } from './policy-rule-text.ts'
 import { conclude, enforcedPolicy, policySubcommand, readPolicySource, withSource } from './policy-source.ts'
 import type { PolicyProcess, PolicySource, SourceOptions } from './policy-source.ts'
@@ -46,7 +46,7 @@ export function policyExplainCommand(terminal: PolicyProcess): Command {
       conclude(terminal, async () => {
         const principal = principalOf(options)
         const report = reportOf(principal, action, target, options, await readPolicySource(options, terminal.env))
-        terminal.stdout.write(options.json === true ? printJson(report) : printReport(report, target))
+        terminal.stdout.write(options.json === true ? printJson(report) : forTerminal(printReport(report, target)))
         return report.decision === 'allowed' ? 0 : 1
       }),
     )

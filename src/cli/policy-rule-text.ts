@@ -68,5 +68,10 @@ function printValue(value: unknown): string {
 
 /** In quotes where that is no plain word; sentences are not cut short, as names are. */
 function printText(text: string): string {
-  return /^[\w.${}@/*:+-]+$/.test(text) ? text : JSON.stringify(text).replace(/[\u007f-\u009f]/g, '?')
+  return /^[\w.${}@/*:+-]+$/.test(text) ? text : JSON.stringify(text)
+}
+
+/** Text for a terminal: what is no letter but an order to it, or turns the direction of reading, is a question mark. */
+export function forTerminal(text: string): string {
+  return text.replace(/(?!\n)[\p{Cc}\p{Zl}\p{Zp}\p{Cs}\p{Bidi_Control}]/gu, '?')
 }

@@ -135,6 +135,13 @@ describe('wharfgate policy test', () => {
     expect(stdout).toContain('2 decisions of 1 case in 1 file: 1 is not as expected')
   })
 
+  test('gives no orders to a terminal, whatever stands in the files', async () => {
+    terminal.write('policies/a.cases.yaml', 'cases: [{ user: "a\\x9b31m\\u202eb", may: pull, on: team/app }]')
+    const { stdout } = await runTest()
+    expect(stdout).toContain('pull team/app by a?31m?b should be allowed')
+    expect(stdout).not.toMatch(/[\u0080-\u009f\u202e]/)
+  })
+
   test('does not pass where there is nothing to ask', async () => {
     const { stderr, code } = await runTest()
     expect(stderr).toBe(

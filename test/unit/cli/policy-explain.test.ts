@@ -143,6 +143,12 @@ describe('wharfgate policy explain', () => {
     expect(code).toBe(1)
   })
 
+  test('gives no orders to a terminal, whatever somebody is called', async () => {
+    const { stdout } = await explain('--user', 'a\u001b[31mb', 'pull', 'team/app')
+    expect(stdout).toMatch(/^refused: a\?\[31mb may not pull from team\/app\n/)
+    expect(stdout).not.toContain('\u001b')
+  })
+
   test('cuts long lists of a rule short', async () => {
     const users = Array.from({ length: 20 }, (_, index) => `user:u${index}`)
     const long = terminal.write('long.yaml', `rules:\n  - {allow: pull, to: [${users.join(', ')}], on: '**'}\n`)

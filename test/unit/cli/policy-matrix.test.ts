@@ -1,4 +1,10 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
+import fc from 'fast-check'
+import { explain } from '../../../src/authorization/explain.ts'
+import { loadPolicy } from '../../../src/authorization/load-policy.ts'
+import { matrixOf } from '../../../src/cli/policy-matrix.ts'
+import { namedPeople, namedTargets } from '../../../src/cli/policy-matrix-axes.ts'
+import { actions } from '../../../src/registry/access.ts'
 import { createPolicyTerminal } from './policy-terminal.ts'
 import type { PolicyTerminal, RunOptions } from './policy-terminal.ts'
 
@@ -224,5 +230,49 @@ groups: { qa: [alice], Ops: [bob, Bob] }
     expect(stderr).toMatch(expected)
     expect(stdout).toBe('')
     expect(code).toBe(2)
+  })
+})
+
+describe('a cell of the matrix', () => {
+  const tags = fc.option(fc.constantFrom(['v*'], ['*'], ['edge']), { nil: undefined })
+  const rule = fc.record({
+    effect: fc.constantFrom('allow', 'allow', 'deny'),
+    actions: fc.uniqueArray(fc.constantFrom(...actions), { minLength: 1 }),
+    to: fc.constantFrom('user:alice', 'group:qa', 'authenticated', 'anonymous'),
+    on: fc.constantFrom('a', 'a/*', '**'),
+    tags,
+  })
+  const policies = fc.record({ rules: fc.array(rule, { minLength: 1, maxLength: 6 }), protectedTags: fc.boolean() })
+
+  test('says what explain says', () => {
+    const people = namedPeople('alice,group:qa,bob,anonymous', 'htpasswd')
+    const targets = namedTargets(['a', 'a:v1', 'a/b', 'a/b:edge'], 'here')
+    const circumstances = { address: '10.1.2.3', now: 0, ownHosts: new Set<string>() }
+    fc.assert(
+      fc.property(policies, ({ rules, protectedTags }) => {
+        const text = JSON.stringify({
+          rules: rules.map(({ effect, actions, to, on, tags }) => ({ [effect]: actions, to, on, when: { tags } })),
+          protectedTags: protectedTags ? [{ on: 'a', tags: 'v*' }] : [],
+        })
+        const load = loadPolicy([{ file: 'p', text }], { name: 'p', generation: 1 })
+        if (load.kind === 'faults') throw new Error(JSON.stringify(load.faults))
+        for (const { target, cells } of matrixOf(load.policy, people, targets, circumstances)) {
+          for (const [index, { principal }] of people.entries()) {
+            for (const action of actions) {
+              const extent = cells[index]?.[action]
+              const { kind } = explain(load.policy, principal, { action, ...target }, circumstances)
+              // By digest, a deletion can reach every tag; otherwise what names none is asked about.
+              const isForAll = target.tag === undefined && (action === 'delete' || action === 'overwrite')
+              expect([action, target, isForAll ? extent === 'all' : extent !== 'none']).toEqual([
+                action,
+                target,
+                kind === 'allowed',
+              ])
+            }
+          }
+        }
+      }),
+      { numRuns: 300 },
+    )
   })
 })
