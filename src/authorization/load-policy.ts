@@ -66,7 +66,7 @@ function mergedRoles(readings: readonly Read[]): Roles {
   for (const { file, reading, report } of readings) {
     for (const [name, texts] of reading.roles) {
       const path = ['roles', name]
-      const isOwn = isFirst(name, path, file, reading, report, definedAt)
+      noteDefinition(name, path, file, reading, report, definedAt)
       if (knownRoles.has(name)) report(path, 'is the name of a built-in role or of an action; choose another name')
       if (!/^[a-z][a-z0-9_-]*$/i.test(name)) report(path, 'is no name for a role: letters, digits, _ and -')
       const actions = texts.flatMap((text, index): readonly Action[] => {
@@ -75,7 +75,7 @@ function mergedRoles(readings: readonly Read[]): Roles {
         report([...path, index], `${printName(text)} ${parsed.sentence}`)
         return []
       })
-      if (isOwn && !knownRoles.has(name)) roles.set(name, actions)
+      if (!knownRoles.has(name)) roles.set(name, actions)
     }
   }
   return roles
@@ -92,7 +92,7 @@ function mergedGroups(readings: readonly Read[]): Memberships {
   for (const { file, reading, report } of readings) {
     for (const [group, users] of reading.groups) {
       const path = ['groups', group]
-      isFirst(group, path, file, reading, report, definedAt)
+      noteDefinition(group, path, file, reading, report, definedAt)
       const named = parseSubject(`group:${group}`)
       if (named.kind === 'fault') report(path, `cannot be used in a rule: group:${printName(group)} ${named.sentence}`)
       users.forEach((user, index) => {
@@ -116,23 +116,22 @@ function wrongMember(user: string): string | undefined {
   return subject.kind === 'fault' ? subject.sentence : undefined
 }
 
-/** Whether a name is given here for the first time; the second time is a fault that names the first place. */
-function isFirst(
+/** Takes note of where a name is given; the second time is a fault that names the first place. */
+function noteDefinition(
   name: string,
   path: readonly string[],
   file: string,
   reading: PolicyReading,
   report: Report,
   definedAt: Map<string, string>,
-): boolean {
+): void {
   const first = definedAt.get(name)
   if (first !== undefined) {
     report(path, `is defined already at ${first}; define it in one place`)
-    return false
+    return
   }
   const { line, column } = reading.placeOf(path)
   definedAt.set(name, `${file}:${line}:${column}`)
-  return true
 }
 
 /** A policy without a rule refuses everyone everything; nobody writes that on purpose. */

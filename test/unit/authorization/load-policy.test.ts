@@ -288,6 +288,12 @@ describe('a fault is told with its place and its cure', () => {
 describe('what is probably not meant', () => {
   const now = Date.parse('2026-11-21T00:00:00Z')
   const warnings = (text: string): readonly string[] => policyWarnings(policyOf(text), now).map(printFault)
+  test('of two that say the same the later is told, wherever they stand', () => {
+    const same = '{ allow: pull, to: user:a, on: a }'
+    expect(warnings(`rules:\n- { allow: pull, to: user:b, on: b }\n- ${same}\n- ${same}`)).toEqual([
+      covered(2, 4, 'p.yaml:3 rules[1]'),
+    ])
+  })
   const covered = (index: number, line: number, by: string): string =>
     `p.yaml:${String(line)}:3 rules[${String(index)}]: changes nothing, since ${by} says the same or more`
   const denied = (index: number, line: number, by: string): string =>

@@ -541,4 +541,13 @@ describe('the sentence of a refusal', () => {
   ])('%s: %s', (line, expected) => {
     expect(sentence(decide(policy, line))).toBe(expected)
   })
+  test.each([
+    ['team/a', '"**"'],
+    ['"**"', 'team/a'],
+  ])('of two that lack the same, on %s and on %s, the first speaks', (one, other) => {
+    const two = policyOf(`rules:
+  - { allow: pull, to: user:bob, on: ${one}, message: first }
+  - { allow: pull, to: user:bob, on: ${other}, message: second }`)
+    expect(sentence(decide(two, 'GET /v2/team/a/tags/list'))).toBe('alice may not pull from team/a: first')
+  })
 })
