@@ -1,9 +1,9 @@
 /** `wharfgate policy explain`: what a policy decides about one request, and which rule says so. */
+import type { Command } from 'commander'
 import { explain } from '../authorization/explain.ts'
 import type { Explanation } from '../authorization/explain.ts'
 import { printTarget } from '../config/policy-cases.ts'
 import type { Target } from '../config/policy-cases.ts'
-import type { Command } from 'commander'
 import type { Action } from '../registry/access.ts'
 import type { Principal } from '../registry/principal.ts'
 import { actionArgument, circumstancesOf, nameOf, principalOf, targetArgument } from './policy-question.ts'

@@ -66,10 +66,13 @@ export async function readPolicySource(
   { config: file, policies }: SourceOptions,
   environment: ConfigSources['environment'],
 ): Promise<PolicySource> {
-  const config = file !== undefined || policies === undefined ? await readConfiguration(file, environment) : undefined
+  if (policies === undefined) {
+    const config = await readConfiguration(file, environment)
+    return { ...(await readPolicy(policiesPathOf(config))), config }
+  }
   // Where both are given, the configuration says the rest: who may ask at all, where the audit is.
-  const path = policies ?? (config === undefined ? '' : policiesPathOf(config))
-  return { ...(await readPolicy(path)), config }
+  const config = file === undefined ? undefined : await readConfiguration(file, environment)
+  return { ...(await readPolicy(policies)), config }
 }
 
 async function readConfiguration(file: string | undefined, environment: ConfigSources['environment']): Promise<Config> {
