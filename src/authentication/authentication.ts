@@ -1,4 +1,5 @@
 import { RegistryError } from '../registry/error.ts'
+import { anonymous } from '../registry/principal.ts'
 import type { AuthenticationMethod, Principal } from '../registry/principal.ts'
 import type { RegistryRequest } from '../registry/route.ts'
 import type { AuthenticationEvents, Authenticator, LoginAttempt, UserPrincipal } from './authenticator.ts'
@@ -32,6 +33,8 @@ export type AuthenticationOptions = {
   readonly failureFloorMs: number
   /** Logins that may be checked or held back at one time; {@link defaultMaxPendingLogins} where it is not given. */
   readonly maxPendingLogins?: number
+  /** Whether the policies decide about a request without a login; it is asked for one where this is not given. */
+  readonly anonymousEnabled?: boolean
   readonly clock: Clock
   readonly events: Pick<AuthenticationEvents, 'loginChecked'>
 }
@@ -61,7 +64,7 @@ const headerTooLong = 'the Authorization header is longer than 8 KiB'
  * found out about it, and where none is left it gets 503, whoever it is for.
  */
 export function createAuthentication(options: AuthenticationOptions): Authentication {
-  const { authenticators, challenges, clock, events } = options
+  const { authenticators, challenges, anonymousEnabled = false, clock, events } = options
   const ask = createStrategies(authenticators)
   const openPlace = createPlaces(options.maxPendingLogins ?? defaultMaxPendingLogins)
   const floorMs = () => Math.max(options.failureFloorMs, ...authenticators.map((one) => one.slowestCheckMs()))
@@ -133,6 +136,7 @@ export function createAuthentication(options: AuthenticationOptions): Authentica
     async authenticate(request) {
       const startedAtMs = clock.nowMs()
       const header = parseAuthorization(request.headers.authorization)
+      if (header.kind === 'none' && anonymousEnabled) return anonymous
       if (header.kind === 'none') throw new RegistryError('credentialsMissing', { challenge: challenges.missing })
       if (header.kind === 'tooLong') throw new RegistryError('headersTooLarge', { sentence: headerTooLong })
       const result = await settle(header, startedAtMs)

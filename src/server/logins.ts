@@ -42,6 +42,7 @@ export async function createLogins(settings: Config['authentication'], events: E
     authenticators: users === undefined ? [] : [users],
     challenges: basicChallenges,
     failureFloorMs: settings.failureFloorMs,
+    anonymousEnabled: settings.anonymous.enabled,
     clock: monotonicClock,
     events,
   })

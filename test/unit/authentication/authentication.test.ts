@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals'
 import { createAuthentication } from '../../../src/authentication/authentication.ts'
+import type { AuthenticationOptions } from '../../../src/authentication/authentication.ts'
 import type { Answer, Authenticator, LoginAttempt } from '../../../src/authentication/authenticator.ts'
 import { basicChallenges } from '../../../src/authentication/challenge.ts'
 import { RegistryError } from '../../../src/registry/error.ts'
@@ -33,7 +34,10 @@ function backend(answer: Answer | Error, options: Partial<Authenticator> = {}): 
   }
 }
 
-function create(authenticators: readonly Authenticator[], options: { readonly maxPendingLogins?: number } = {}) {
+function create(
+  authenticators: readonly Authenticator[],
+  options: Pick<AuthenticationOptions, 'maxPendingLogins' | 'anonymousEnabled'> = {},
+) {
   const clock = createFakeClock()
   const told: unknown[] = []
   const authentication = createAuthentication({
@@ -59,6 +63,30 @@ describe('a request', () => {
     expect(asked.asked).toEqual([])
     expect(told).toEqual([])
   })
+
+  test.each([undefined, '', 'Basic Og=='])(
+    'with the header %j is nobody, where the policies decide on that',
+    async (header) => {
+      const asked = backend(isAlice)
+      const { start, told } = create([asked], { anonymousEnabled: true })
+      const outcome = start(header)
+      await settle()
+      expect(outcome()).toEqual({ kind: 'value', value: { kind: 'anonymous' } })
+      expect(asked.asked).toEqual([])
+      expect(told).toEqual([])
+    },
+  )
+
+  test.each([wrong, basic('', 'secret'), 'Bearer x', 'Basic'])(
+    'with the header %j is no anonymous one, although those are let through',
+    async (header) => {
+      const { start, clock } = create([backend({ kind: 'refused' })], { anonymousEnabled: true })
+      const outcome = start(header)
+      await settle()
+      await clock.advance(1_000)
+      expect(outcome()).toMatchObject({ error: { id: 'credentialsInvalid', status: 401 } })
+    },
+  )
 
   test('with a right login is somebody, at once', async () => {
     const { start, told } = create([backend(isAlice)])
