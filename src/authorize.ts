@@ -40,7 +40,7 @@ export function createAuthorize(policies: Policies, challenge: string): Authoriz
       if (decision.kind === 'granted') return decision.grant
       throw principal.kind === 'anonymous'
         ? new RegistryError('credentialsMissing', { challenge })
-        : new RegistryError('accessDenied', { sentence: decision.sentence() })
+        : new RegistryError('accessDenied', { sentence: decision.sentence(), sentenceInReason: true })
     },
   }
 }
@@ -49,7 +49,8 @@ function described(decision: Decision): Omit<ExchangeDecision, 'shadowDecision'>
   const { policy, policyGeneration, required, judgements } = decision.trace
   const rule = judgements.map(ruleOf).findLast((found) => found !== undefined)
   const mountRemoved = decision.kind === 'granted' && decision.grant.mountRemoved
-  return { kind: decision.kind, policy, policyGeneration, required, rule, mountRemoved }
+  const protectedTags = decision.kind === 'granted' ? decision.grant.preconditions.protectedTags : []
+  return { kind: decision.kind, policy, policyGeneration, required, rule, mountRemoved, protectedTags }
 }
 
 /** The rule that decided, as `file:line`. */

@@ -52,7 +52,8 @@ Every error is answered with the envelope of the distribution specification, as 
 
 \`detail\` ends with the request id, which also stands in \`X-Request-Id\`, in the log and in the audit line. The reason
 phrase stands in the status line, because some clients show nothing else; \`errors.reasonPhrase: false\` leaves the
-standard words. Logs and metrics name an error by its id.
+standard words. Where a policy refuses, its sentence stands in the brackets, as visible ASCII, 160 characters of the phrase
+at most. Logs and metrics name an error by its id.
 
 | Id | Status | Code | Sentence | Reason phrase | \`Retry-After\` | Who has to act |
 |---|---|---|---|---|---|---|

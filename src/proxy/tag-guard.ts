@@ -185,6 +185,7 @@ function algorithmOf(digest: Digest): Algorithm | undefined {
 function moveRefused({ repository, refusal }: GuardedPush, tag: Tag, current: Digest): RegistryError {
   return new RegistryError('tagProtected', {
     sentence: refusal(tag),
+    sentenceInReason: true,
     detail: `the tag ${tag} of ${repository} already names ${current}`,
   })
 }

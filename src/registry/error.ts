@@ -14,7 +14,7 @@ type ErrorRow = {
   readonly source: ErrorSource
   /** What the person at the client reads; one sentence, never a client's input. */
   readonly sentence: string
-  /** HTTP/1.1 reason phrase (RFC 9112 section 4): at most 80 visible ASCII characters. */
+  /** HTTP/1.1 reason phrase (RFC 9112 section 4): at most 80 visible ASCII characters, the reason in brackets. */
   readonly reason: string
   /** Seconds for `Retry-After`, where trying again can help. */
   readonly retryAfterSeconds?: number
@@ -310,6 +310,8 @@ export const errorTable: Readonly<Record<ErrorId, ErrorRow>> = rows
 export type RegistryErrorOptions = {
   /** Replaces the row's sentence; fixed or validated text only, never raw client input and never a secret. */
   readonly sentence?: string
+  /** Whether the sentence stands in the reason phrase too, for the clients that show nothing else. */
+  readonly sentenceInReason?: boolean
   /** One clause for the envelope's `detail`, which the request id follows; same rule as `sentence`. */
   readonly detail?: string
   /** Replaces the row's `Retry-After`, whole seconds, at least 1. */
@@ -345,13 +347,24 @@ export class RegistryError extends Error {
     this.code = row.code
     this.status = row.status
     this.source = row.source
-    this.reason = row.reason
+    this.reason = options.sentenceInReason === true ? reasonWith(row.reason, this.message) : row.reason
     this.detail = options.detail
     this.retryAfterSeconds = options.retryAfterSeconds ?? row.retryAfterSeconds
     this.challenge = options.challenge
     this.allow = options.allow
     this.attemptedUser = options.attemptedUser
   }
+}
+
+/** A proxy on the way may bound the status line, and a client shows it on one line of a terminal. */
+const maxReasonLength = 160
+
+/** A row's reason phrase with another text in its brackets, as visible ASCII on one line, cut where it is too long. */
+function reasonWith(reason: string, text: string): string {
+  const standard = reason.replace(/ \(.*$/, '')
+  const room = maxReasonLength - standard.length - ' ()'.length
+  const printable = text.replace(/[^ -~]/gu, '?')
+  return `${standard} (${printable.length > room ? `${printable.slice(0, room - 3)}...` : printable})`
 }
 
 /**
