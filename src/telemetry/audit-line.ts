@@ -28,6 +28,7 @@ export type AuditLine = {
   readonly digest: string | null
   readonly tags: readonly string[] | null
   readonly mountFrom: string | null
+  readonly mountOrigin: string | null
   readonly required: readonly string[] | null
   readonly policy: string | null
   readonly policyGeneration: number | null
@@ -35,6 +36,7 @@ export type AuditLine = {
   readonly shadowDecision: 'granted' | 'refused' | null
   readonly decision: 'granted' | 'refused' | 'none'
   readonly mountRemoved: boolean
+  readonly protectedTags: readonly string[] | null
   readonly status: number | null
   readonly errorId: ErrorId | null
   readonly bytesUp: number
@@ -50,7 +52,10 @@ export const auditFields: Readonly<Record<keyof AuditLine, FieldDocumentation>> 
   time: { type: 'text', sentence: 'When the exchange began: RFC 3339, UTC, milliseconds.' },
   requestId: { type: 'text', sentence: 'The same as in `X-Request-Id`, the error body and the log.' },
   user: { type: 'text or null', sentence: 'Canonical name of the user; null when nobody was authenticated.' },
-  groups: { type: 'list or null', sentence: 'Groups of the user, as the policy saw them; null without a user.' },
+  groups: {
+    type: 'list or null',
+    sentence: 'Groups that the login brought; those that the policies add are not among them. Null without a user.',
+  },
   anonymous: { type: 'boolean', sentence: 'Whether the request was let in without a login.' },
   authentication: { type: 'text or null', sentence: 'How the user proved who they are, such as `htpasswd`.' },
   attemptedUser: {
@@ -81,6 +86,10 @@ export const auditFields: Readonly<Record<keyof AuditLine, FieldDocumentation>> 
   digest: { type: 'text or null', sentence: 'Digest that the request named: of a manifest, blob, referrers or mount.' },
   tags: { type: 'list or null', sentence: 'Further tags that a PUT of a manifest by digest set.' },
   mountFrom: { type: 'text or null', sentence: 'Repository from which the client asked to mount a blob.' },
+  mountOrigin: {
+    type: 'text or null',
+    sentence: 'Host on which, as the client says, that repository is; at most 256 characters. Not to be trusted.',
+  },
   required: {
     type: 'list or null',
     sentence: 'What the request needed, as `type:name:action`, actions of which one is enough joined by `|`.',
@@ -106,6 +115,11 @@ export const auditFields: Readonly<Record<keyof AuditLine, FieldDocumentation>> 
   mountRemoved: {
     type: 'boolean',
     sentence: 'Whether a mount that the user may not make became an ordinary upload.',
+  },
+  protectedTags: {
+    type: 'list or null',
+    sentence:
+      'Tags that a granted PUT set and might create but not move: it was refused (`tagProtected`) where one named other content. Null where there were none.',
   },
   status: {
     type: 'number or null',
@@ -148,6 +162,7 @@ export function auditLine(exchange: ExchangeRecord): AuditLine {
     shadowDecision: decision?.shadowDecision ?? null,
     decision: decision?.kind ?? 'none',
     mountRemoved: decision?.mountRemoved ?? false,
+    protectedTags: listOrNull(decision?.protectedTags ?? []),
     status: exchange.status ?? null,
     errorId: exchange.error?.id ?? null,
     bytesUp: exchange.bytesUp,
@@ -158,9 +173,16 @@ export function auditLine(exchange: ExchangeRecord): AuditLine {
 }
 
 /** What of the registry a request was about. */
-export type Subject = Pick<AuditLine, 'repository' | 'reference' | 'digest' | 'tags' | 'mountFrom'>
+export type Subject = Pick<AuditLine, 'repository' | 'reference' | 'digest' | 'tags' | 'mountFrom' | 'mountOrigin'>
 
-const nothing: Subject = { repository: null, reference: null, digest: null, tags: null, mountFrom: null }
+const nothing: Subject = {
+  repository: null,
+  reference: null,
+  digest: null,
+  tags: null,
+  mountFrom: null,
+  mountOrigin: null,
+}
 
 /** Tells what a request is about, for the audit and the log. */
 export function subjectOf(request: RegistryRequest | undefined): Subject {
@@ -176,16 +198,22 @@ export function subjectOf(request: RegistryRequest | undefined): Subject {
       const { repository, reference, tags } = request
       const named = reference.kind === 'tag' ? reference.tag : reference.digest
       const digest = reference.kind === 'tag' ? null : reference.digest
-      return { ...nothing, repository, reference: named, digest, tags: tags.length === 0 ? null : tags }
+      return { ...nothing, repository, reference: named, digest, tags: listOrNull(tags) }
     }
     case 'blob':
     case 'referrers':
       return { ...nothing, repository: request.repository, digest: request.digest }
     case 'upload-start': {
       const { repository, mount } = request
-      return { ...nothing, repository, digest: request.digest ?? mount?.digest ?? null, mountFrom: mount?.from ?? null }
+      const digest = request.digest ?? mount?.digest ?? null
+      const mountOrigin = mount?.origin === undefined ? null : printable(mount.origin)
+      return { ...nothing, repository, digest, mountFrom: mount?.from ?? null, mountOrigin }
     }
   }
+}
+
+function listOrNull(list: readonly string[]): readonly string[] | null {
+  return list.length === 0 ? null : list
 }
 
 function printAccess({ type, name, anyOf }: Access): string {
@@ -209,7 +237,8 @@ export function auditReference(): string {
     '',
     'Lines come in the order in which exchanges end. Nobody waits for them: up to 10,000 lines or 16 MiB wait in memory,',
     'of which the last tenth is kept for granted pushes and deletes, and what does not fit is counted in',
-    '`wharfgate_audit_dropped_total`. A failed write is tried again every 250 ms.',
+    '`wharfgate_audit_dropped_total`. A failed write is tried again every 250 ms. Under load lines are written in groups,',
+    'every 20 ms, so a process that is killed takes up to that with it; one that is stopped writes what is waiting.',
     '',
     'The audit counts as failed from a write that fails until one succeeds, when a write takes longer than 5 s, and when',
     'half of that room is taken, until three quarters are free. `wharfgate_audit_up` is 0 then, and',

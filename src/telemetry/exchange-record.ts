@@ -40,7 +40,7 @@ export type ExchangeDecision = {
   readonly kind: 'granted' | 'refused'
   /** Name of the policy that decided. */
   readonly policy: string
-  /** Which version of the policies that was; 0 is the one that is built in. */
+  /** Which version of the policies that was, counted since the start. */
   readonly policyGeneration: number
   readonly required: readonly Access[]
   /** The rule that decided, as `file:line`; absent where none met. */
@@ -49,4 +49,6 @@ export type ExchangeDecision = {
   readonly shadowDecision: 'granted' | 'refused' | undefined
   /** Whether a mount that may not be made was turned into an ordinary upload. */
   readonly mountRemoved: boolean
+  /** The tags that a granted PUT may create but not move; empty for everything else. */
+  readonly protectedTags: readonly string[]
 }

@@ -181,7 +181,7 @@ describe('an audit file that cannot be written', () => {
   })
 })
 
-describeOnSmallDisk(64 * 1024, 'an audit file on a disk that is full', (directory) => {
+describeOnSmallDisk(128 * 1024, 'an audit file on a disk that is full', (directory) => {
   let file: string
   let ballast: string
   beforeEach(() => {

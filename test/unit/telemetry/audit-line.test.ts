@@ -29,6 +29,7 @@ describe('an audit line', () => {
       digest: null,
       tags: null,
       mountFrom: null,
+      mountOrigin: null,
       required: ['repository:team/app:pull'],
       policy: 'authenticated-users-only',
       policyGeneration: 0,
@@ -36,6 +37,7 @@ describe('an audit line', () => {
       rule: null,
       shadowDecision: null,
       mountRemoved: false,
+      protectedTags: null,
       status: 200,
       errorId: null,
       bytesUp: 0,
@@ -89,7 +91,17 @@ describe('an audit line', () => {
     ['DELETE', `/v2/a/blobs/${digest}`, { route: 'blob', action: 'delete' }],
     ['GET', `/v2/a/referrers/${digest}`, { route: 'referrers', repository: 'a', digest }],
     ['PUT', `/v2/a/manifests/${digest}?tag=v1&tag=v2`, { reference: digest, digest, tags: ['v1', 'v2'] }],
-    ['POST', `/v2/a/blobs/uploads/?mount=${digest}&from=other/b`, { action: 'push', digest, mountFrom: 'other/b' }],
+    [
+      'POST',
+      `/v2/a/blobs/uploads/?mount=${digest}&from=other/b`,
+      { action: 'push', digest, mountFrom: 'other/b', mountOrigin: null },
+    ],
+    [
+      'POST',
+      `/v2/a/blobs/uploads/?mount=${digest}&from=b&origin=r.example:5000`,
+      { mountFrom: 'b', mountOrigin: 'r.example:5000' },
+    ],
+    ['POST', `/v2/a/blobs/uploads/?mount=${digest}&from=b&origin=a%E2%80%AEb`, { mountOrigin: 'ab' }],
     ['POST', `/v2/a/blobs/uploads/?digest=${digest}`, { digest, mountFrom: null }],
     ['PATCH', '/v2/a/blobs/uploads/session-canary?_state=canary', { route: 'upload-session', repository: 'a' }],
   ])('%s %s names its subject', (method, target, expected) => {
@@ -108,11 +120,21 @@ describe('an audit line', () => {
       rule: undefined,
       shadowDecision: undefined,
       mountRemoved: false,
+      protectedTags: [],
     } as const
     expect(auditLine(exchange({ decision }))).toMatchObject({
       required: ['repository:a:pull|push'],
       decision: 'refused',
     })
+  })
+
+  test('names the tags that a push might create but not move', () => {
+    const { decision } = exchange()
+    const protectedTags = ['v1', 'v2']
+    expect(auditLine(exchange({ decision: decision && { ...decision, protectedTags } }))).toMatchObject({
+      protectedTags,
+    })
+    expect(auditLine(exchange({ decision: undefined }))).toMatchObject({ protectedTags: null })
   })
 
   test('calls only a granted request without a user anonymous', () => {

@@ -44,6 +44,7 @@ describe('the end of an exchange', () => {
       rule: undefined,
       shadowDecision: undefined,
       mountRemoved: false,
+      protectedTags: [],
     } as const
     const { audited, kept, series } = ended({ status: 403, error, decision, bytesDown: 0 })
     expect(audited).toMatchObject([{ user: 'alice', status: 403, errorId: 'accessDenied', decision: 'refused' }])
@@ -69,6 +70,7 @@ describe('the end of an exchange', () => {
       rule: undefined,
       shadowDecision: undefined,
       mountRemoved: true,
+      protectedTags: [],
     } as const
     const { audited, series } = ended({ decision })
     expect(audited).toMatchObject([{ mountRemoved: true }])

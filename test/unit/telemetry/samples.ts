@@ -25,6 +25,7 @@ export function exchange(differences: Partial<ExchangeRecord> = {}): ExchangeRec
       rule: undefined,
       shadowDecision: undefined,
       mountRemoved: false,
+      protectedTags: [],
     },
     status: 200,
     error: undefined,
