@@ -1,6 +1,6 @@
 import { mountAccess, requiredAccess } from '../registry/access.ts'
 import type { Access, TagReach } from '../registry/access.ts'
-import type { Circumstances, Grant, Preconditions, RuleReference } from '../registry/grant.ts'
+import type { Circumstances, Grant, Preconditions } from '../registry/grant.ts'
 import { parseRepositoryName } from '../registry/name.ts'
 import type { Tag } from '../registry/name.ts'
 import type { Principal } from '../registry/principal.ts'
@@ -8,8 +8,6 @@ import type { Mount, RegistryRequest } from '../registry/route.ts'
 import type { Judge, Judgement, Policy } from './policy.ts'
 import { protectionOfTag } from './protected-tags.ts'
 import { overwriteSentence, refusalSentence } from './refusal.ts'
-
-export type { Policy } from './policy.ts'
 
 /** What was decided, and on what; the audit line and the client's sentence are both made from it. */
 export type Decision =
@@ -31,21 +29,6 @@ export type Trace = {
   readonly missing: Access | undefined
   /** What was found for the source of a mount; absent where nothing is mounted, or from elsewhere. */
   readonly mount: Judgement | undefined
-}
-
-const builtIn: RuleReference = { file: 'built-in', line: 1, index: 0 }
-
-/** An authenticated user may do everything, nobody else anything. */
-export const authenticatedUsersOnly: Policy = {
-  name: 'authenticated-users-only',
-  generation: 0,
-  judgeFor: ({ kind }) => ({
-    judge: () => (kind === 'user' ? { kind: 'allowed', rule: builtIn } : { kind: 'unmatched' }),
-    listsAnything: kind === 'user',
-    messageFor: () => undefined,
-  }),
-  protectionOf: () => undefined,
-  protectionIn: () => undefined,
 }
 
 /**

@@ -1,7 +1,7 @@
 /** What another policy would have decided otherwise, gathered in bounded memory. */
 import { evaluate } from '../authorization/evaluate.ts'
-import type { Decision, Policy } from '../authorization/evaluate.ts'
-import type { Judgement } from '../authorization/policy.ts'
+import type { Decision } from '../authorization/evaluate.ts'
+import type { Judgement, Policy } from '../authorization/policy.ts'
 import { actionOf } from '../registry/access.ts'
 import type { RuleReference } from '../registry/grant.ts'
 import type { RegistryRequest } from '../registry/route.ts'

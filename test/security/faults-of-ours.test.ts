@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
-import { authenticatedUsersOnly } from '../../src/authorization/evaluate.ts'
 import type { Proxy } from '../../src/proxy/proxy.ts'
 import { errorEnvelope, errorTable } from '../../src/registry/error.ts'
+import { authenticatedUsersOnly } from '../support/fixed-policy.ts'
 import { sendRaw } from '../support/raw-http-client.ts'
 import { startRecordingUpstream } from '../support/recording-upstream.ts'
 import type { RecordingUpstream } from '../support/recording-upstream.ts'

@@ -19,3 +19,6 @@ export function fixedPolicy(name: string, allows: (principal: Principal, access:
     protectionIn: () => undefined,
   }
 }
+
+/** A user who has logged in may do everything, nobody else anything. */
+export const authenticatedUsersOnly = fixedPolicy('authenticated-users-only', ({ kind }) => kind === 'user')

@@ -1,11 +1,11 @@
 import { describe, expect, test } from '@jest/globals'
-import { authenticatedUsersOnly, evaluate } from '../../../src/authorization/evaluate.ts'
+import { evaluate } from '../../../src/authorization/evaluate.ts'
 import type { Policy } from '../../../src/authorization/policy.ts'
 import type { Circumstances } from '../../../src/registry/grant.ts'
 import { anonymous } from '../../../src/registry/principal.ts'
 import type { Principal } from '../../../src/registry/principal.ts'
 import { parseRegistryRequest, printTarget } from '../../../src/registry/route.ts'
-import { fixedPolicy } from '../../support/fixed-policy.ts'
+import { authenticatedUsersOnly, fixedPolicy } from '../../support/fixed-policy.ts'
 
 const alice: Principal = { kind: 'user', name: 'alice', groups: [], method: 'htpasswd' }
 const digest = `sha256:${'a'.repeat(64)}`
@@ -23,7 +23,7 @@ function decide(policy: Policy, method: string, target: string, principal = alic
   return decision.kind === 'granted' ? printTarget(decision.grant.request) : 'refused'
 }
 
-describe('the built-in policy', () => {
+describe('a policy for all users', () => {
   test.each(['GET /v2/', 'GET /v2/_catalog', `DELETE /v2/a/blobs/${digest}`, 'POST /v2/a/blobs/uploads/'])(
     'grants %s to a user and to nobody else',
     (line) => {
