@@ -1,5 +1,6 @@
 /** The form of a policy file: every key once, with its sentence. What patterns, subjects and roles mean is not known here. */
 import { z } from 'zod'
+import { authenticationMethods } from '../registry/principal.ts'
 import { byPlace, parseDocument } from './document.ts'
 import type { Fault, Place } from './document.ts'
 import { explain } from './explain.ts'
@@ -78,14 +79,9 @@ const conditions = z
       'The client’s address lies in one of these ranges (`trustedProxies` of the configuration says whom to believe).',
       { kind: 'list of addresses and CIDR ranges', samples: [['10.0.0.0/8']] },
     ),
-    methods: key(
-      z
-        .array(z.enum(['htpasswd']))
-        .min(1)
-        .optional(),
-      'How the user logged in.',
-      { kind: 'list of `htpasswd`' },
-    ),
+    methods: key(z.array(z.enum(authenticationMethods)).min(1).optional(), 'How the user logged in.', {
+      kind: `list of ${authenticationMethods.map((method) => `\`${method}\``).join(', ')}`,
+    }),
     tags: key(
       z.array(z.string()).min(1).max(maxItems).optional(),
       'The tag that is asked for, or set, matches one of these patterns; see below for what has no tag.',
