@@ -169,8 +169,11 @@ function exchangeDependencies(config: Config, events: Events, listener: Listener
   const trusted = networkList(config.trustedProxies)
   return {
     observe: events,
-    clientAddress: ({ socket, headersDistinct }) =>
-      clientAddress(listener.peerAddress(socket), headersDistinct['x-forwarded-for'] ?? [], trusted),
+    // Node makes `headersDistinct` of the whole head when it is first read.
+    clientAddress: (request) => {
+      const forwarded = config.trustedProxies.length === 0 ? [] : (request.headersDistinct['x-forwarded-for'] ?? [])
+      return clientAddress(listener.peerAddress(request.socket), forwarded, trusted)
+    },
     newRequestId: () => randomUUID(),
     now: () => Date.now(),
   }
