@@ -5,6 +5,12 @@ import { delimiter, join } from 'node:path'
 /** Servers live in the sbin directories, which are not on every user's PATH. */
 const serverDirectories = ['/usr/local/sbin', '/usr/sbin', '/sbin']
 
+/**
+ * How long a command may take that only tells whether something works. A part whose probe is too slow counts as missing,
+ * so this is for a machine that is very busy.
+ */
+export const probeTimeoutMs = 60_000
+
 /** What a command left: `code` is -1 when it could not be started or was killed at its deadline. */
 export type CommandResult = { readonly code: number; readonly output: string }
 

@@ -1,4 +1,4 @@
-import { complaintOf, runCommand } from './command.ts'
+import { complaintOf, probeTimeoutMs, runCommand } from './command.ts'
 import type { Need } from './catalogue.ts'
 
 /** Mounts only where nobody else sees them; gone with the process that asked. */
@@ -46,6 +46,7 @@ async function tryUnshare(
 ): Promise<string | undefined> {
   const user = process.getuid?.() === 0 ? [] : ['--user', '--map-root-user']
   const args = [...user, ...flags, 'sh', '-c', script]
-  const { code, output } = await runCommand('unshare', args, { timeoutMs: 10_000, env: { ...process.env, PATH: path } })
+  const env = { ...process.env, PATH: path }
+  const { code, output } = await runCommand('unshare', args, { timeoutMs: probeTimeoutMs, env })
   return code === 0 ? undefined : `this machine does not allow ${what}: ${complaintOf(output)}`
 }

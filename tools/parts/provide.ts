@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { PartDescription } from './catalogue.ts'
-import { complaintOf, findExecutables, findVersion, runCommand } from './command.ts'
+import { complaintOf, findExecutables, findVersion, probeTimeoutMs, runCommand } from './command.ts'
 import { createDebianPackages, launcherDirectory } from './debian.ts'
 import type { DebianPackages } from './debian.ts'
 import { buildGoProgram, goProgramPath } from './go-program.ts'
@@ -72,7 +72,7 @@ function fetchedPaths({ commands, source }: PartDescription, stateDirectory: str
 }
 
 async function tryPart(part: PartDescription, path: string): Promise<Part> {
-  const { code, output } = await runCommand(path, part.probe, { timeoutMs: 15_000 })
+  const { code, output } = await runCommand(path, part.probe, { timeoutMs: probeTimeoutMs })
   if (code !== 0) return { missing: `${path} does not work: ${complaintOf(output)}` }
   if (part.expected !== undefined && !part.expected.test(output)) return { missing: `${path} is something else` }
   const pinned = part.source.kind === 'go' && part.source.version.replace(/^v/, '')
