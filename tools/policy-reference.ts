@@ -123,6 +123,11 @@ A file is at most 1 MiB, a folder at most 1000 files, a list 1000 items (a group
 a pattern of all rules together 250,000. A decision takes microseconds, among ten thousand rules too; only rules of the same
 subject, pattern and action that differ in their conditions are tried one by one.
 
+Loading takes a tenth to a third of a second for a thousand rules, and nobody is answered meanwhile: at the start, and when a file
+has changed; files that say what they said are not loaded again. Ten thousand rules, which is one to three seconds, are usually
+a few with groups, wildcards and \`\${user}\`. What is probably not meant the gateway looks for in small policies alone (at most
+500 pairs, with the groups counted in); \`wharfgate check\` looks for it in all.
+
 ## Keys
 
 ${policyKeyTable()}

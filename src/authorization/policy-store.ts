@@ -39,7 +39,7 @@ export type PolicyStore = {
   readonly current: () => LoadedPolicy
   /**
    * Reads the policy of a path and puts it in force, whole and at once, under the next generation; where the files say
-   * what they said before, nothing changes.
+   * what they said before, nothing changes, and nothing is made of them: that takes long.
    *
    * @throws PolicyError when it is missing, empty or at fault; everything stays as it was
    */
@@ -54,12 +54,12 @@ export type PolicyStore = {
  * @throws PolicyError when it is missing, empty or at fault
  */
 export async function createPolicyStore(path: string, folder: PolicyFolder): Promise<PolicyStore> {
-  let opened = await openPolicy(path, folder, 1)
+  let opened = makePolicy(path, await filesOf(path, folder), 1)
   return {
     current: () => opened.policy,
     replace: async (next) => {
-      const reopened = await openPolicy(next, folder, opened.policy.generation + 1)
-      if (!isSame(reopened, opened)) opened = reopened
+      const files = await filesOf(next, folder)
+      if (!isSame({ path: next, files }, opened)) opened = makePolicy(next, files, opened.policy.generation + 1)
     },
     watched: () => {
       const listing = listPolicyFiles(opened.path, folder)
@@ -70,14 +70,17 @@ export async function createPolicyStore(path: string, folder: PolicyFolder): Pro
 
 type Opened = { readonly path: string; readonly files: readonly PolicyFile[]; readonly policy: LoadedPolicy }
 
-function isSame(one: Opened, other: Opened): boolean {
+function isSame(one: Omit<Opened, 'policy'>, other: Omit<Opened, 'policy'>): boolean {
   return one.path === other.path && JSON.stringify(one.files) === JSON.stringify(other.files)
 }
 
-async function openPolicy(path: string, folder: PolicyFolder, generation: number): Promise<Opened> {
+async function filesOf(path: string, folder: PolicyFolder): Promise<readonly PolicyFile[]> {
   const reading = await readPolicyFiles(path, folder)
   if (reading.kind === 'faults') throw new PolicyError(reading.faults)
-  const { files } = reading
+  return reading.files
+}
+
+function makePolicy(path: string, files: readonly PolicyFile[], generation: number): Opened {
   const loading = loadPolicy(files, { name: basename(path), generation })
   if (loading.kind === 'faults') throw new PolicyError(loading.faults)
   return { path, files, policy: loading.policy }

@@ -1,5 +1,6 @@
 import { readdirSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
+import type { LoadedPolicy } from '../authorization/compile-policy.ts'
 import type { Policy } from '../authorization/policy.ts'
 import { createPolicyStore, printFault } from '../authorization/policy-store.ts'
 import { policyWarnings } from '../authorization/policy-warnings.ts'
@@ -21,13 +22,17 @@ export type LivePolicies = Policies & {
   readonly watched: () => readonly string[]
 }
 
+type PolicySettings = Pick<Config, 'authorization'> & {
+  readonly authentication: Pick<Config['authentication'], 'anonymous'>
+}
+
 /**
  * Opens the policies that the configuration names.
  *
  * @throws PolicyError when one is missing, empty or at fault
  */
 export async function createPolicies(
-  { authorization, authentication }: Pick<Config, 'authorization' | 'authentication'>,
+  { authorization, authentication }: PolicySettings,
   events: Pick<Events, 'policyLoaded'>,
 ): Promise<LivePolicies> {
   const view = authentication.anonymous.enabled ? (policy: Policy) => policy : withoutAnonymous
@@ -73,7 +78,7 @@ async function openRole(
   let inForce = view(loaded)
   const tell = (): void => {
     const { name, generation, rules } = loaded
-    const warnings = policyWarnings(loaded, Date.now()).map(printFault)
+    const warnings = isSmall(loaded) ? policyWarnings(loaded, Date.now()).map(printFault) : undefined
     events.policyLoaded({ role, name, generation, rules: rules.length, warnings })
   }
   tell()
@@ -88,4 +93,15 @@ async function openRole(
     },
     watched: store.watched,
   }
+}
+
+/**
+ * What doubts are looked for among, at most: the pairs of a subject and a pattern, and the groups. To look takes a tenth of
+ * a second for so many, in which nobody is answered; of more it can take many, and is left to `wharfgate check`.
+ */
+const maxLookedThrough = 500
+
+function isSmall({ rules, groups }: LoadedPolicy): boolean {
+  const pairs = rules.map(({ to, except, on }) => (to.length + except.length) * on.length)
+  return pairs.reduce((sum, count) => sum + count, groups.size) <= maxLookedThrough
 }

@@ -62,7 +62,8 @@ export type Events = {
   /** The list of repositories was read from the upstream, or could not be. */
   readonly catalogWalked: (walk: CatalogWalk) => void
   /** A policy was put in force; `warnings` say what in it is probably not meant. */
-  readonly policyLoaded: (policy: PolicyReport & { readonly warnings: readonly string[] }) => void
+  /** A policy was put in force; without `warnings` they were not looked for, because there is so much of it. */
+  readonly policyLoaded: (policy: PolicyReport & { readonly warnings: readonly string[] | undefined }) => void
   readonly loginChecked: (check: LoginCheck) => void
   readonly credentialCacheAsked: (result: CredentialCacheResult) => void
   /** One password was hashed, after it had waited for its turn. */
@@ -220,8 +221,8 @@ function policyEvents(log: Logger, metrics: Metrics): Pick<Events, 'policyLoaded
   return {
     policyLoaded: ({ warnings, ...policy }) => {
       metrics.policyLoaded(policy)
-      log.info('a policy is in force', policy)
-      for (const warning of warnings.slice(0, maxFaultsLogged))
+      log.info('a policy is in force', { ...policy, doubtsSought: warnings !== undefined })
+      for (const warning of (warnings ?? []).slice(0, maxFaultsLogged))
         log.warn('a policy says something doubtful', { warning })
     },
     catalogWalked: (walk) => {

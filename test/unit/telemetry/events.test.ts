@@ -182,6 +182,18 @@ describe('the upstream', () => {
 })
 
 describe('other events', () => {
+  test('of a policy tell its doubts, or that they were not looked for', () => {
+    const { events, kept } = trial()
+    const policy = { role: 'live', name: 'p', generation: 2, rules: 3 } as const
+    events.policyLoaded({ ...policy, warnings: ['a.yaml:2:3 rules[0]: changes nothing'] })
+    events.policyLoaded({ ...policy, warnings: undefined })
+    expect(kept.entries()).toMatchObject([
+      { level: 'info', ...policy, doubtsSought: true },
+      { level: 'warn', warning: 'a.yaml:2:3 rules[0]: changes nothing' },
+      { level: 'info', ...policy, doubtsSought: false },
+    ])
+  })
+
   test('a certificate is warned of from four weeks before its end, and after it', () => {
     const { events, clock, kept } = trial()
     const certificate = { name: 'a', file: 'a.crt', subjectCommonName: 'a.example.org' }
