@@ -1,3 +1,4 @@
+import { createHash, randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -123,4 +124,27 @@ export function comparable({ statusLine, headers, body }: RawAnswer): string {
   const id = headers.find(([name]) => name === 'x-request-id')?.[1] ?? 'none'
   const lines = headers.filter(([name]) => name !== 'date').map(([name, value]) => `${name}: ${value}`)
   return [statusLine, ...lines, '', body].join('\r\n').replaceAll(id, 'ID')
+}
+
+export const manifestType = 'application/vnd.oci.image.manifest.v1+json'
+/** The configuration that every manifest here names. */
+export const config = '{}'
+
+export function sha256(content: string): string {
+  return `sha256:${createHash('sha256').update(content).digest('hex')}`
+}
+
+/** A manifest that nobody has seen. */
+export function newManifest(): string {
+  return JSON.stringify({
+    schemaVersion: 2,
+    mediaType: manifestType,
+    config: { mediaType: 'application/vnd.oci.image.config.v1+json', digest: sha256(config), size: config.length },
+    layers: [],
+    annotations: { serial: randomBytes(12).toString('hex') },
+  })
+}
+
+export function chunked(body: string): string {
+  return `${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n`
 }
