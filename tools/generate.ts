@@ -6,11 +6,14 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { format, resolveConfig } from 'prettier'
+import { policyCasesJsonSchema } from '../src/config/policy-cases-reference.ts'
 import { policyJsonSchema } from '../src/config/policy-reference.ts'
 import { configJsonSchema, configReference } from '../src/config/reference.ts'
 import { errorTable } from '../src/registry/error.ts'
 import { auditReference } from '../src/telemetry/audit-line.ts'
 import { metricsReference } from '../src/telemetry/metrics-reference.ts'
+import { commandsReference } from './commands-reference.ts'
+import { policyCasesReference } from './policy-cases-reference.ts'
 import { policyReference } from './policy-reference.ts'
 
 type Generated = {
@@ -24,6 +27,9 @@ const generated: readonly Generated[] = [
   { file: 'docs/reference/wharfgate.schema.json', content: configJsonSchema },
   { file: 'docs/reference/policies.md', content: policyReference },
   { file: 'docs/reference/policies.schema.json', content: policyJsonSchema },
+  { file: 'docs/reference/policy-cases.md', content: policyCasesReference },
+  { file: 'docs/reference/policy-cases.schema.json', content: policyCasesJsonSchema },
+  { file: 'docs/reference/commands.md', content: commandsReference },
   { file: 'docs/reference/errors.md', content: errorReference },
   { file: 'docs/reference/metrics.md', content: metricsReference },
   { file: 'docs/reference/audit.md', content: auditReference },

@@ -1,13 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import { Command } from 'commander'
-import { auditCommand } from './audit.ts'
-import { certsCommand } from './certs.ts'
-import { checkCommand } from './check.ts'
-import { hashPasswordCommand } from './hash-password.ts'
-import { healthcheckCommand } from './healthcheck.ts'
-import { policyCommand } from './policy.ts'
-import { reloadCommand } from './reload.ts'
-import { serveCommand } from './serve.ts'
+import { createProgram } from './program.ts'
 
 /** The command line. @param argv as `process.argv` */
 export async function main(argv: readonly string[]): Promise<void> {
@@ -16,21 +8,5 @@ export async function main(argv: readonly string[]): Promise<void> {
   if (calledFrom !== undefined) process.chdir(calledFrom)
   const text = await readFile(new URL('../../package.json', import.meta.url), 'utf8')
   const { version = 'unknown' } = JSON.parse(text) as { readonly version?: string }
-  const program = new Command('wharfgate')
-    .description('The TLS front door of container registries.')
-    .version(version)
-    .showHelpAfterError('(wharfgate --help lists what there is)')
-  for (const command of [
-    serveCommand(),
-    reloadCommand(),
-    checkCommand(),
-    certsCommand(),
-    hashPasswordCommand(),
-    healthcheckCommand(),
-    auditCommand(),
-    policyCommand(),
-  ]) {
-    program.addCommand(command)
-  }
-  await program.parseAsync(argv)
+  await createProgram(version).parseAsync(argv)
 }
