@@ -63,7 +63,10 @@ export async function createPolicyStore(path: string, folder: PolicyFolder): Pro
     },
     watched: () => {
       const listing = listPolicyFiles(opened.path, folder)
-      return listing.kind === 'ok' ? listing.paths : opened.files.map(({ file }) => file)
+      if (listing.kind === 'ok') return listing.paths
+      // What does not belong in the folder is watched too: that it appears, and that it goes, are changes.
+      const misplaced = listing.faults.filter(({ file }) => file !== opened.path)
+      return [...opened.files, ...misplaced].map(({ file }) => file)
     },
   }
 }

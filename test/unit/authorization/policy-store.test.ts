@@ -109,6 +109,14 @@ describe('a policy that is replaced', () => {
     await store.replace('p')
     expect(store.current()).toBe(first)
   })
+  test('is watched with what does not belong in its folder, whose coming is to be told', async () => {
+    const files: Record<string, string> = { 'p/a.yaml': rule }
+    const store = await createPolicyStore('p', folderOf(files))
+    files['p/b.yml'] = rule
+    expect(store.watched()).toEqual(['p/a.yaml', 'p/b.yml'])
+    expect(await problems(store.replace('p'))).toHaveLength(1)
+  })
+
   test('comes from another path when the configuration says so', async () => {
     const store = await createPolicyStore('p', folderOf({ 'p/a.yaml': rule, 'q/a.yaml': rule }))
     await store.replace('q')
