@@ -37,6 +37,10 @@ export const claims: readonly Claim[] = [
   { row: 'manifest-get', metric: 'peakResidentMebibytes', bound: atMost(200) },
   { row: 'slow-pull', metric: 'memoryGrowthMebibytes', bound: atMost(1), baseline: 'node-pipe' },
   { row: 'slow-pull', metric: 'memoryGrowthMebibytes', bound: atMost(128) },
+  { row: 'policy-decision', metric: 'microsecondsOneSubject', bound: atMost(50) },
+  { row: 'policy-decision', metric: 'microsecondsOneRepository', bound: atMost(50) },
+  { row: 'policy-decision', metric: 'microsecondsLeadingWildcard', bound: atMost(50) },
+  { row: 'policy-decision', metric: 'microsecondsUserVariable', bound: atMost(50) },
 ]
 
 /** Holds the claims against a run. */

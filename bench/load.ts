@@ -55,6 +55,11 @@ async function runJob(job: Job): Promise<Sample> {
         cpuMicrosecondsPerHandshake: (cost().cpuSeconds * 1e6) / count,
       }
     }
+    case 'decisions': {
+      // The policies bring libraries along, for which no other job should wait.
+      const { decisions } = await import('./load/decisions.ts')
+      return decisions(job)
+    }
   }
 }
 

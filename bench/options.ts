@@ -33,13 +33,15 @@ const wholeExtent: Extent = {
   warmUpMs: 2_000,
   windowMs: 5_000,
   slow: { clients: 200, bytesPerSecond: 100_000, windowMs: 10_000 },
+  decisions: { rules: 10_000, windowMs: 1_000 },
 }
 
 const quickExtent: Extent = {
   connections: 4,
   warmUpMs: 100,
   windowMs: 200,
-  slow: { clients: 8, bytesPerSecond: 100_000, windowMs: 2_000 },
+  slow: { clients: 6, bytesPerSecond: 400_000, windowMs: 800 },
+  decisions: { rules: 500, windowMs: 50 },
 }
 
 /** A word that cannot be understood; the message names it. */

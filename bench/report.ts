@@ -46,12 +46,12 @@ function isQuotable({ blobBytes, rounds }: Circumstances): boolean {
 
 function headOf(circumstances: Circumstances): string {
   const { date, machine, node, cipher, upstream, dataIn, blobBytes, rounds } = circumstances
-  const { connections, windowMs, slow } = circumstances.extent
+  const { connections, windowMs, slow, decisions } = circumstances.extent
   const gibibytes = (bytes: number) => (bytes / 1024 ** 3).toFixed(1)
   return [
     `${date}, ${machine.processors} x ${machine.processor}, ${gibibytes(machine.memoryBytes)} GiB, ${machine.system}, node ${node}`,
     `TLSv1.3 ${cipher}, EC P-256; upstream ${upstream}, data ${dataIn === 'memory' ? 'in memory' : 'ON DISK'}`,
-    `blob ${blobBytes / 1024 ** 2} MiB, ${connections} connections for ${windowMs / 1000} s, ${slow.clients} slow clients of ${slow.bytesPerSecond / 1000} KB/s for ${slow.windowMs / 1000} s; ${rounds === 1 ? 'one round' : `medians of ${rounds} rounds`}`,
+    `blob ${blobBytes / 1024 ** 2} MiB, ${connections} connections for ${windowMs / 1000} s, ${slow.clients} slow clients of ${slow.bytesPerSecond / 1000} KB/s for ${slow.windowMs / 1000} s, ${decisions.rules} rules; ${rounds === 1 ? 'one round' : `medians of ${rounds} rounds`}`,
     ...(isQuotable(circumstances)
       ? []
       : [`Too small to quote: take at least ${quotableRounds} rounds and ${quotableBytes / 1024 ** 2} MiB.`]),

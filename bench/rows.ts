@@ -1,5 +1,5 @@
-/** What is measured: one row is one kind of load, asked of every front, and one table. */
-import type { Job, MetricName, Target } from './load/job.ts'
+/** What is measured: one row is one kind of load, asked of every front or of none, and one table. */
+import type { DecisionMetricName, Job, MetricName, Target } from './load/job.ts'
 import { manifestType } from './upstream.ts'
 import type { Blob, Upstream } from './upstream.ts'
 
@@ -19,25 +19,40 @@ export type Extent = {
   readonly windowMs: number
   /** Of `slow-pull`: how many read, how fast each, and for how long. */
   readonly slow: { readonly clients: number; readonly bytesPerSecond: number; readonly windowMs: number }
+  /** Of `policy-decision`: rules of each policy, and how long each is asked. */
+  readonly decisions: { readonly rules: number; readonly windowMs: number }
 }
 
 export type MakeJob = (upstream: Upstream, target: Target, extent: Extent) => Job
 
-export type Row = {
-  /** What takes part: every front, measured in turns. Whatever has no front will be a kind of its own. */
+export type Row = FrontsRow | AloneRow
+
+type RowHead = {
+  /** As `--only` takes it. */
+  readonly name: string
+  readonly title: string
+  readonly columns: readonly Column[]
+}
+
+/** Every front takes part, measured in turns. */
+export type FrontsRow = RowHead & {
   readonly kind: 'fronts'
   /**
    * `once` for a front that is started, warmed up, and then measured in every round; `each round` where what a front
    * did before would be in the figure: its memory grows less the second time.
    */
   readonly starts: 'once' | 'each round'
-  /** As `--only` takes it. */
-  readonly name: string
-  readonly title: string
-  readonly columns: readonly Column[]
   /** Before the rounds, once for each front and not counted: shows that the front does it right. */
   readonly warmUp: MakeJob
   readonly job: MakeJob
+}
+
+/** A part of Wharfgate in the load generator, without a front: one line. The job looks at its own answers. */
+export type AloneRow = RowHead & {
+  readonly kind: 'alone'
+  /** What stands behind the name of the line. */
+  readonly note: string
+  readonly job: (extent: Extent) => Job
 }
 
 const peak: Column = { metric: 'peakResidentMebibytes', title: 'peak RSS MiB', digits: 0, hasRatio: false }
@@ -118,7 +133,24 @@ export const rows: readonly Row[] = [
     warmUp: (_upstream, target, extent) => handshakesJob(target, { ...extent, windowMs: 0 }),
     job: (_upstream, target, extent) => handshakesJob(target, { ...extent, warmUpMs: 0 }),
   },
+  {
+    kind: 'alone',
+    name: 'policy-decision',
+    title: 'One decision among thousands of rules, by the form of the rules',
+    note: 'its policies alone',
+    columns: [
+      decisionColumn('microsecondsOneSubject', 'µs one subject'),
+      decisionColumn('microsecondsOneRepository', 'µs one repository'),
+      decisionColumn('microsecondsLeadingWildcard', 'µs leading wildcard'),
+      decisionColumn('microsecondsUserVariable', 'µs user variable'),
+    ],
+    job: ({ decisions }) => ({ kind: 'decisions', ...decisions }),
+  },
 ]
+
+function decisionColumn(metric: DecisionMetricName, title: string): Column {
+  return { metric, title, digits: 1, hasRatio: false }
+}
 
 function blobPath(repository: string, { digest }: Blob): string {
   return `/v2/${repository}/blobs/${digest}`

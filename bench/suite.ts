@@ -6,7 +6,7 @@ import type { Job, MetricName, Sample, Target } from './load/job.ts'
 import type { BenchOptions } from './options.ts'
 import { authorizationOf } from './peers.ts'
 import type { Front, Peer, Stage } from './peers.ts'
-import type { MakeJob, Row } from './rows.ts'
+import type { Extent, FrontsRow, Row } from './rows.ts'
 import { median } from './statistics.ts'
 
 export type PeerResult = { readonly peer: string; readonly note: string } & (
@@ -61,8 +61,8 @@ type Contender = {
 }
 
 async function runRow(row: Row, options: BenchOptions, dependencies: SuiteDependencies): Promise<RowResult> {
-  const { stage, report, signal } = dependencies
-  const contenders = await Promise.all(options.peers.map(enter))
+  const { report, signal } = dependencies
+  const contenders = await Promise.all(peersOf(row, options.peers).map(enter))
   const turn = async (contender: Contender, what: string, act: () => Promise<string>): Promise<void> => {
     signal.throwIfAborted()
     if (contender.version === undefined || contender.failure !== undefined) return
@@ -75,18 +75,14 @@ async function runRow(row: Row, options: BenchOptions, dependencies: SuiteDepend
       report(`${title} FAILED: ${contender.failure}`)
     }
   }
-  const ask = async (contender: Contender, makeJob: MakeJob): Promise<Sample> => {
-    contender.running ??= await launch(contender.peer, dependencies)
-    try {
-      return await load(makeJob(stage.upstream, contender.running.target, options.extent), signal)
-    } finally {
-      if (row.starts === 'each round') await leave(contender)
-    }
-  }
+  const ask = (contender: Contender, what: 'warmUp' | 'job'): Promise<Sample> =>
+    row.kind === 'alone'
+      ? load(row.job(options.extent), signal)
+      : askFront(row, what, contender, options.extent, dependencies)
 
-  for (const contender of contenders) {
+  for (const contender of row.kind === 'alone' ? [] : contenders) {
     await turn(contender, 'warm-up', async () => {
-      await ask(contender, row.warmUp)
+      await ask(contender, 'warmUp')
       return `started ${contender.version ?? ''}, answers right`
     })
   }
@@ -94,7 +90,7 @@ async function runRow(row: Row, options: BenchOptions, dependencies: SuiteDepend
     const first = round % contenders.length
     for (const contender of [...contenders.slice(first), ...contenders.slice(0, first)]) {
       await turn(contender, `${round + 1}/${options.rounds}`, async () => {
-        const sample = await ask(contender, row.job)
+        const sample = await ask(contender, 'job')
         contender.samples.push(sample)
         return row.columns
           .map(({ metric, title, digits }) => `${sample[metric]?.toFixed(digits) ?? '-'} ${title}`)
@@ -104,6 +100,27 @@ async function runRow(row: Row, options: BenchOptions, dependencies: SuiteDepend
   }
   await Promise.all(contenders.map(leave))
   return { row, peers: resultsOf(row, contenders, options.baselines) }
+}
+
+/** Who takes part: where there is no front, what is measured is Wharfgate's. */
+function peersOf(row: Row, peers: readonly Peer[]): readonly Peer[] {
+  if (row.kind === 'fronts') return peers
+  return peers.filter(({ name }) => name === 'wharfgate').map((peer) => ({ ...peer, note: row.note }))
+}
+
+async function askFront(
+  row: FrontsRow,
+  what: 'warmUp' | 'job',
+  contender: Contender,
+  extent: Extent,
+  dependencies: SuiteDependencies,
+): Promise<Sample> {
+  contender.running ??= await launch(contender.peer, dependencies)
+  try {
+    return await load(row[what](dependencies.stage.upstream, contender.running.target, extent), dependencies.signal)
+  } finally {
+    if (row.starts === 'each round') await leave(contender)
+  }
 }
 
 async function launch({ start: startFront }: Peer, { stage, onEnd }: SuiteDependencies): Promise<Running> {
@@ -150,6 +167,9 @@ function timeoutMsOf(job: Job): number {
     case 'requests':
     case 'handshakes':
       return 60_000 + job.warmUpMs + job.windowMs
+    case 'decisions':
+      // A policy of that size is loaded four times.
+      return 60_000 + 4 * (job.windowMs + job.rules)
   }
 }
 

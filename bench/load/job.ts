@@ -67,7 +67,19 @@ export type HandshakesJob = {
   readonly windowMs: number
 }
 
-export type Job = PullJob | PushJob | RequestsJob | SlowPullJob | HandshakesJob
+/** Decisions of policies in the load generator itself: there is no front. */
+export type DecisionsJob = {
+  readonly kind: 'decisions'
+  /** Of each policy. */
+  readonly rules: number
+  /** How long each policy is asked. */
+  readonly windowMs: number
+}
+
+export type Job = PullJob | PushJob | RequestsJob | SlowPullJob | HandshakesJob | DecisionsJob
+
+export type DecisionMetricName =
+  'microsecondsOneSubject' | 'microsecondsOneRepository' | 'microsecondsLeadingWildcard' | 'microsecondsUserVariable'
 
 export type MetricName =
   | 'megabytesPerSecond'
@@ -81,6 +93,7 @@ export type MetricName =
   | 'slowestKilobytesPerSecond'
   | 'handshakesPerSecond'
   | 'cpuMicrosecondsPerHandshake'
+  | DecisionMetricName
 
 /** One measurement. What moves is counted in kilobytes, megabytes and gigabytes, which are decimal; memory in mebibytes. */
 export type Sample = Readonly<Partial<Record<MetricName, number>>>
