@@ -74,14 +74,25 @@ describe('a push to a protected tag that does not come to its end', () => {
     for (let round = 0; round < 40; round += 1) {
       const socket = await connectRaw(front.gateway.target)
       socket.write(headOf(`Content-Length: ${maxManifest}`))
-      await new Promise((resolve) => socket.write(half, resolve))
-      socket.destroy()
+      // Everything is there before the end is.
+      socket.resume().end(half)
+      await new Promise((resolve) => socket.once('close', resolve))
     }
     const left = (): number =>
       front.gateway.auditLines().filter(({ outcome }) => outcome === 'aborted-by-client').length
     await until(() => left() >= 40, { what: 'all have left' })
     expect(receivedSince(front.upstream, before)).toBe('')
     await expectFree()
+  })
+
+  test('leaves nothing behind when it comes to its end, and be it large', async () => {
+    const body = 'x'.repeat(maxManifest / 2 + 1)
+    const lines = [`Content-Type: ${manifestType}`, `Content-Length: ${body.length}`]
+    // Each takes 4 MiB of the 64 MiB that are held at most.
+    for (let round = 0; round < 18; round += 1) {
+      const { status } = await front.ask('alice', { method: 'PUT', target, lines, body })
+      expect({ round, status }).toEqual({ round, status: 201 })
+    }
   })
 
   test('is given up when nothing more comes, and holds nobody else up meanwhile', async () => {
