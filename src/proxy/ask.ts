@@ -19,6 +19,10 @@ export const maxManifestBytes = 4 * 1024 * 1024
 export type Asked = { readonly kind: 'response'; readonly response: UpstreamResponse; readonly request?: ClientRequest }
 /** A blob that comes by its lane. */
 export type AskedBlob = Extract<LaneAnswer, { kind: 'blob' }>
+/** Short content that is there already. */
+export type AskedWhole = Extract<LaneAnswer, { kind: 'whole' }>
+
+type Answered = Asked | AskedBlob | AskedWhole
 
 /** A request of a client, and what is said upstream for it. */
 export type Question = {
@@ -57,17 +61,25 @@ export type Ask = {
    * @param open begins the call; `fresh` on a new connection
    * @throws RegistryError when there is no answer, or the client's body cannot be taken
    */
-  ask(question: Question, open: (fresh: boolean) => OpenCall): Promise<Asked | AskedBlob | undefined>
+  ask(question: Question, open: (fresh: boolean) => OpenCall): Promise<Answered | undefined>
 }
 
+/** Bytes of uploads that are written together: of one at most, and of all. */
+const maxGatheredBytes = { ofOne: 1024 * 1024, ofAll: 8 * 1024 * 1024 }
+
 export function createAsk({ lane, timeouts, clientInactivityMs, observe }: AskOptions): Ask {
-  async function ask(question: Question, open: (fresh: boolean) => OpenCall): Promise<Asked | AskedBlob | undefined> {
+  let uploads = 0
+  const gatherBytes = (): number => Math.min(maxGatheredBytes.ofOne, Math.floor(maxGatheredBytes.ofAll / uploads))
+
+  async function ask(question: Question, open: (fresh: boolean) => OpenCall): Promise<Answered | undefined> {
     const { res, request, call } = question
     const startedMs = performance.now()
     try {
-      const isDownload = request.kind === 'blob' && request.method === 'GET'
-      const viaLane = isDownload ? await byLane(res, call) : undefined
-      if (isDownload) observe.blobAsked(viaLane === undefined ? 'ordinary' : 'lane')
+      const viaLane =
+        request.method === 'GET' && request.kind !== 'base' ? await byLane(res, request.kind, call) : undefined
+      if (request.kind === 'blob' && request.method === 'GET') {
+        observe.blobAsked(viaLane === undefined ? 'ordinary' : 'lane')
+      }
       const asked = viaLane ?? (await byRequest(question, open))
       if (asked === undefined) return undefined
       observe.upstreamContact(true)
@@ -80,16 +92,16 @@ export function createAsk({ lane, timeouts, clientInactivityMs, observe }: AskOp
     }
   }
 
-  /** Asks for a blob by its lane; nothing when it is to be asked for in the ordinary way. */
-  async function byLane(res: ServerResponse, call: UpstreamCall): Promise<Asked | AskedBlob | undefined> {
-    const asking = lane.open(call)
+  /** Asks by the lane; nothing when it is to be asked for in the ordinary way. */
+  async function byLane(res: ServerResponse, kind: RequestKind, call: UpstreamCall): Promise<Answered | undefined> {
+    const asking = lane.open({ kind, ...call })
     const cancel = (): void => {
       asking.cancel()
     }
     res.once('close', cancel)
     try {
       const answer = await asking.answer
-      if (answer.kind === 'blob') return answer
+      if (answer.kind === 'blob' || answer.kind === 'whole') return answer
       return answer.kind === 'short' ? { kind: 'response', response: answer.response } : undefined
     } finally {
       res.off('close', cancel)
@@ -141,10 +153,12 @@ export function createAsk({ lane, timeouts, clientInactivityMs, observe }: AskOp
     open: OpenCall,
   ): Promise<Asked | undefined> {
     sendContinue(req, res)
+    uploads += 1
     const pump = startPump(source ?? req, open.request, {
       charge: (bytes) => (source === undefined ? transfer.charge('up', bytes) : undefined),
       sourceIdleMs: clientInactivityMs,
       sinkIdleMs: timeouts.inactivityMs,
+      gatherBytes,
       ...(request.kind === 'manifest' && { maxBytes: maxManifestBytes }),
     })
     try {
@@ -161,6 +175,7 @@ export function createAsk({ lane, timeouts, clientInactivityMs, observe }: AskOp
       }
       throw uploadFault(first)
     } finally {
+      uploads -= 1
       pump.stop()
     }
   }

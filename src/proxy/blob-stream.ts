@@ -5,6 +5,7 @@
 import type { OutgoingHttpHeaders } from 'node:http'
 import { Readable } from 'node:stream'
 import { RegistryError } from '../registry/error.ts'
+import type { RequestKind } from '../registry/route.ts'
 import { readSizes } from './buffer-pool.ts'
 import type { BufferPool } from './buffer-pool.ts'
 import type { Piece } from './lane-connection.ts'
@@ -17,7 +18,12 @@ import type { UpstreamResponse, UpstreamTimeouts } from './upstream-client.ts'
 import { upstreamError } from './upstream-fault.ts'
 
 /** A GET without a body, its target and headers as they are to be printed. */
-export type LaneCall = { readonly target: string; readonly headers: OutgoingHttpHeaders }
+export type LaneCall = {
+  /** What is asked for; answers to one kind that the lane cannot read say nothing of another. */
+  readonly kind: RequestKind
+  readonly target: string
+  readonly headers: OutgoingHttpHeaders
+}
 
 /** What the upstream answered, as far as the lane understands it. */
 export type LaneAnswer =
@@ -25,6 +31,8 @@ export type LaneAnswer =
   | { readonly kind: 'blob'; readonly head: ResponseHead; readonly body: BlobBody }
   /** Another status with a short body, which has been read; the connection is done with. */
   | { readonly kind: 'short'; readonly response: UpstreamResponse }
+  /** 200 or 206, and all of a short body came with the head: a manifest, a list of tags; the connection is done with. */
+  | { readonly kind: 'whole'; readonly head: ResponseHead; readonly content: Buffer }
   /** The answer, or the request, is for someone who knows all of HTTP: nothing of it was used, and a GET may be repeated. */
   | { readonly kind: 'left'; readonly why: string }
 
@@ -63,10 +71,11 @@ const maxShortBytes = 64 * 1024
 /** Creates the lane to one upstream. */
 export function createBlobLane(options: BlobLaneOptions): BlobLane {
   const { connections, buffers, timeouts, onRetry, restMs = 30_000 } = options
-  let restsUntilMs = -Infinity
+  const restsUntilMs = new Map<RequestKind, number>()
 
   function open(call: LaneCall): OpenLaneCall {
-    const request = performance.now() < restsUntilMs ? undefined : printRequest(call)
+    const isResting = performance.now() < (restsUntilMs.get(call.kind) ?? 0)
+    const request = isResting ? undefined : printRequest(call)
     if (request === undefined) {
       return { answer: Promise.resolve({ kind: 'left', why: 'the lane was not tried' }), cancel: () => undefined }
     }
@@ -83,7 +92,7 @@ export function createBlobLane(options: BlobLaneOptions): BlobLane {
         return attempt(true)
       })
       .then((given) => {
-        if (given.kind === 'left') restsUntilMs = performance.now() + restMs
+        if (given.kind === 'left') restsUntilMs.set(call.kind, performance.now() + restMs)
         return given
       })
     return {
@@ -137,7 +146,7 @@ export function createBlobLane(options: BlobLaneOptions): BlobLane {
       const bytes = piece.buffer.subarray(0, piece.length)
       const whole = received.length === 0 ? bytes : Buffer.concat([received, bytes])
       const read = readResponseHead(whole)
-      if (read.kind === 'head' && isBlob(read.head)) {
+      if (read.kind === 'head' && isContent(read.head) && whole.length - read.bodyStart < read.head.bodyBytes) {
         const start = read.bodyStart - (whole.length - piece.length)
         const body = createBlobBody(connection, { buffers, connections }, read.head, { ...piece, start })
         settle({ kind: 'blob', head: read.head, body })
@@ -151,12 +160,15 @@ export function createBlobLane(options: BlobLaneOptions): BlobLane {
     }
     function takeShort(head: ResponseHead, whole: Buffer, bodyStart: number): void {
       const surplus = whole.length - bodyStart - head.bodyBytes
-      if (head.bodyBytes > maxShortBytes) leave('a long body that is no blob')
+      if (head.bodyBytes > maxShortBytes && !isContent(head)) leave('a long body of an answer that is no content')
       else if (surplus > 0) fail(upstreamError(new Error('the body is longer than its Content-Length')))
       else if (surplus === 0) {
-        const response = shortResponse(head, Buffer.from(whole.subarray(bodyStart)))
+        // A copy: the buffer goes back to be read into.
+        const content = Buffer.from(whole.subarray(bodyStart))
         connections.keep(connection, head)
-        settle({ kind: 'short', response })
+        settle(
+          isContent(head) ? { kind: 'whole', head, content } : { kind: 'short', response: responseOf(head, content) },
+        )
       }
     }
     connection.read({
@@ -194,11 +206,11 @@ type HeadReading = {
   cancel(): void
 }
 
-function isBlob({ statusCode }: ResponseHead): boolean {
+function isContent({ statusCode }: ResponseHead): boolean {
   return statusCode === 200 || statusCode === 206
 }
 
-function shortResponse({ statusCode, headers }: ResponseHead, body: Buffer): UpstreamResponse {
+function responseOf({ statusCode, headers }: ResponseHead, body: Buffer): UpstreamResponse {
   return Object.assign(Readable.from(body.length === 0 ? [] : [body], { objectMode: false }), { statusCode, headers })
 }
 

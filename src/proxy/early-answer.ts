@@ -21,7 +21,7 @@ function isSending({ complete, headers }: IncomingMessage): boolean {
  * (RFC 9112 section 9.6), since closing at once could reset the connection before it has read the answer. A client that
  * asked first (`Expect: 100-continue`) and was not told to go on has nothing under way.
  */
-export async function endAnswer(req: IncomingMessage, res: ServerResponse, content?: string): Promise<void> {
+export async function endAnswer(req: IncomingMessage, res: ServerResponse, content?: string | Buffer): Promise<void> {
   if (!isSending(req) || expectsContinue(req)) {
     res.end(content)
     return

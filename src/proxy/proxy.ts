@@ -10,7 +10,7 @@ import { createAnswerPolicy } from './answer.ts'
 import type { RedirectSettings } from './answer.ts'
 import { closeUnlessComplete, endAnswer } from './early-answer.ts'
 import { createAsk, maxManifestBytes } from './ask.ts'
-import type { AskObserver, Asked, AskedBlob } from './ask.ts'
+import type { AskObserver, Asked, AskedBlob, AskedWhole } from './ask.ts'
 import { createBlobLane } from './blob-stream.ts'
 import { createBufferPool } from './buffer-pool.ts'
 import type { WalkEnd } from './catalog/catalog.ts'
@@ -156,6 +156,7 @@ export function createProxy(settings: ProxySettings, observe: ProxyObserver): Pr
       return
     }
     if (asked.kind === 'blob') await streamBlob(req, res, request, asked, transfer)
+    else if (asked.kind === 'whole') await sendWhole(req, res, request, asked, transfer)
     else {
       if (isNewManifest(request, asked.response.statusCode)) listing.add(request.repository)
       await answer(req, res, request, asked, transfer, about, open)
@@ -216,6 +217,24 @@ export function createProxy(settings: ProxySettings, observe: ProxyObserver): Pr
     }
   }
 
+  /** Sends content that is there already. */
+  async function sendWhole(
+    req: IncomingMessage,
+    res: ServerResponse,
+    request: RegistryRequest,
+    { head, content }: AskedWhole,
+    transfer: Transfer,
+  ): Promise<void> {
+    const headers = clientResponseHeaders(head.headers, head.statusCode, request)
+    await transfer.charge('down', content.length)
+    if (res.destroyed) {
+      transfer.end('aborted-by-client')
+      return
+    }
+    writeHead(req, res, head.statusCode, headers)
+    await finish(req, res, transfer, content)
+  }
+
   /** Passes a blob on that comes by its lane; head and end are written as for any other answer. */
   async function streamBlob(
     req: IncomingMessage,
@@ -265,7 +284,12 @@ export function createProxy(settings: ProxySettings, observe: ProxyObserver): Pr
   }
 
   /** Ends the response and waits until the client has taken it. */
-  async function finish(req: IncomingMessage, res: ServerResponse, transfer: Transfer, text?: string): Promise<void> {
+  async function finish(
+    req: IncomingMessage,
+    res: ServerResponse,
+    transfer: Transfer,
+    content?: string | Buffer,
+  ): Promise<void> {
     const { promise: taken, resolve } = Promise.withResolvers<undefined>()
     const timer = createInactivityTimer({
       limitMs: settings.clientWriteInactivityMs,
@@ -279,7 +303,7 @@ export function createProxy(settings: ProxySettings, observe: ProxyObserver): Pr
       resolve(undefined)
     }
     res.once('finish', onEnd).once('close', onEnd)
-    await endAnswer(req, res, text)
+    await endAnswer(req, res, content)
     if (!res.destroyed && !res.writableFinished) await taken
     timer.stop()
     transfer.end(res.writableFinished ? 'complete' : 'aborted-by-client')

@@ -21,7 +21,15 @@ export type PumpOptions = {
   readonly sinkIdleMs: number
   /** More bytes than this end the pump with `too-large`; the surplus is not written. */
   readonly maxBytes?: number
+  /**
+   * Chunks are written together once so many bytes have come, or after {@link gatherMs}; without it each goes at once.
+   * A client's TLS records come one by one, and a write to the kernel for each is a good part of what an upload costs.
+   */
+  readonly gatherBytes?: () => number
 }
+
+/** How long a chunk waits for others at most, in milliseconds. */
+const gatherMs = 2
 
 export type Pump = {
   readonly ended: Promise<PumpEnd>
@@ -39,6 +47,10 @@ export type Pump = {
  */
 export function startPump(source: Readable, sink: Writable, options: PumpOptions): Pump {
   const { promise: ended, resolve } = Promise.withResolvers<PumpEnd>()
+  /** Bytes that the sink holds corked, and whether it has room for more. */
+  let gathered = 0
+  let hasRoom = true
+  let gatherTimer: NodeJS.Timeout | undefined
   let draining = false
   let charging = 0
   let done = false
@@ -63,6 +75,7 @@ export function startPump(source: Readable, sink: Writable, options: PumpOptions
     done = true
     sourceTimer.stop()
     sinkTimer.stop()
+    clearTimeout(gatherTimer)
     source.off('data', onData).off('end', onEnd).off('error', onSourceError).off('close', onSourceClose)
     sink.off('drain', onDrain).off('error', onSinkError).off('close', onSinkClose)
     source.on('error', ignore).pause()
@@ -95,7 +108,23 @@ export function startPump(source: Readable, sink: Writable, options: PumpOptions
         },
       )
     }
-    if (sink.write(chunk)) return
+    write(chunk)
+  }
+  function write(chunk: Buffer): void {
+    if (options.gatherBytes !== undefined && gathered === 0) {
+      sink.cork()
+      gatherTimer = setTimeout(release, gatherMs)
+    }
+    gathered += chunk.length
+    hasRoom = sink.write(chunk)
+    if (gathered >= (options.gatherBytes?.() ?? 0)) release()
+  }
+  /** Sends what was gathered; only then is the sink's measure of room the kernel's, and waited for. */
+  function release(): void {
+    clearTimeout(gatherTimer)
+    gathered = 0
+    if (options.gatherBytes !== undefined) sink.uncork()
+    if (hasRoom) return
     draining = true
     sinkTimer.touch()
     source.pause()

@@ -137,7 +137,8 @@ describe.each(['http', 'https'])('with an upstream that speaks %s', (scheme) => 
       })
       const got = await downloadMarked({ ...gateway.target, path }).catch(() => undefined)
       if (when === 'after the client has it') expect(got).toMatchObject({ whole: true, fault: undefined })
-      expect(got?.fault).toBeUndefined()
+      // Either nothing of it is passed on, or no wrong byte.
+      if (got?.status !== 502) expect(got?.fault).toBeUndefined()
       const [connection] = upstream.connections
       if (pieces.length === 1) connection?.socket.write(poison)
       await until(() => connection?.isClosed, { what: 'the connection is given up' })

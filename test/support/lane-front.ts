@@ -55,7 +55,11 @@ export async function startLaneFront(options: LaneFrontOptions): Promise<LaneFro
   const ends: string[] = []
 
   async function serve(target: string, range: string | undefined, res: ServerResponse): Promise<string> {
-    const asking = lane.open({ target, headers: { host: 'localhost', ...(range !== undefined && { range }) } })
+    const asking = lane.open({
+      kind: 'blob',
+      target,
+      headers: { host: 'localhost', ...(range !== undefined && { range }) },
+    })
     const cancel = (): void => {
       asking.cancel()
     }
@@ -70,6 +74,11 @@ export async function startLaneFront(options: LaneFrontOptions): Promise<LaneFro
       res.writeHead(statusCode, { 'content-length': headers['content-length'] ?? '0' })
       await pipeline(answer.response, res)
       return 'short'
+    }
+    if (answer.kind === 'whole') {
+      await limits.charge(answer.content.length)
+      res.writeHead(answer.head.statusCode, { 'content-length': answer.content.length }).end(answer.content)
+      return 'complete'
     }
     const { head, body } = answer
     await options.beforeStream?.()
