@@ -14,9 +14,17 @@ import { foundParts } from '../support/part.ts'
 import type { RunResult } from '../support/processes.ts'
 import { describeWith } from '../support/real-parts.ts'
 import type { RealRegistry } from '../support/real-registry.ts'
+import { writePolicy } from '../support/policies.ts'
 import { until } from '../support/until.ts'
 
 const alice = { username: 'alice', password: 'correct horse: battery staple' }
+/** Beside everything else: a repository where alice may push and not pull, and one where she may do neither. */
+const policy = `
+rules:
+  - { allow: owner, to: authenticated, on: '**' }
+  - { deny: pull, to: user:alice, on: drop/** }
+  - { deny: [pull, push], to: user:alice, on: prod/**, message: releases go through ci }
+`
 const site = ['docker-registry', 'network-namespace', 'ip']
 const documented = documentedClients()
 
@@ -122,6 +130,23 @@ function driveClient(clientCase: ClientCase): void {
     const down = await client.pull(image)
     await there.registry.restart()
     expectShown(clientCase, 'Pull while the registry is down', down, there.host)
+  })
+
+  test('pushes where it may push and not pull, and is refused what the policy denies', async () => {
+    const { gateway, registry, host } = there
+    writePolicy(gateway.directory, policy)
+    gateway.signal('SIGHUP')
+    await until(() => gateway.log().includes('"generation":2'), { what: 'the policy is in force' })
+    // The pull that failed while the registry was down may have cost the client its image.
+    expect(failureOf(await client.pull(image))).toBeUndefined()
+    const digest = digestOf(await client.copy(image, `${host}/drop/app:1`))
+    // oras asks for the manifest that it has copied, with GET.
+    if (name === 'oras') expect(digest).toContain('alice may not pull from drop/app')
+    else expect(digest).toBe(tagAt(registry, 'drop/app'))
+    const closed = `${host}/prod/app:1`
+    expectShown(clientCase, 'Push that the policy does not allow', await client.copy(image, closed), host)
+    expectShown(clientCase, 'Pull that the policy does not allow', await client.pull(closed), host)
+    expect(upstreamRequests(registry).filter((request) => request.includes(' prod/app '))).toEqual([])
   })
 
   test('gets nothing after its logout', async () => {

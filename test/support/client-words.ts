@@ -11,9 +11,17 @@ export const situations = {
   'Wrong password': 'credentialsInvalid',
   'Pull of what does not exist': undefined,
   'Pull while the registry is down': 'upstreamUnreachable',
+  'Push that the policy does not allow': 'accessDenied',
+  'Pull that the policy does not allow': 'accessDenied',
 } as const satisfies Readonly<Record<string, ErrorId | undefined>>
 
 export type Situation = keyof typeof situations
+
+/** The sentences that a policy's refusal makes in the tests; they stand where the table has a fixed one. */
+export const policySentences: readonly string[] = [
+  'alice may not pull from prod/app: releases go through ci',
+  'alice may not push to prod/app: releases go through ci',
+]
 
 /** What the page says of one client. */
 export type DocumentedClient = {
@@ -54,10 +62,10 @@ export function shownBy({ stdout, stderr }: RunResult, host: string): string {
     .replaceAll(/\s+/g, ' ')
 }
 
-/** The words of ours in a text, if there are any: the sentence, or what stands in brackets in the reason phrase. */
+/** The words of ours in a text, if there are any: the sentence, the policy's, or what stands in the reason phrase. */
 export function ourWords(text: string, situation: Situation): string | undefined {
   const id = situations[situation]
   if (id === undefined) return undefined
   const { sentence, reason } = errorTable[id]
-  return [sentence, reason].find((words) => text.includes(words))
+  return [sentence, reason, ...policySentences].find((words) => text.includes(words))
 }
