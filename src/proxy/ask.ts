@@ -1,5 +1,6 @@
 /** How a granted request is put to the upstream, until the head of the answer is there. */
 import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import type { Readable } from 'node:stream'
 import { RegistryError } from '../registry/error.ts'
 import type { RegistryRequest, RequestKind } from '../registry/route.ts'
@@ -7,6 +8,7 @@ import type { Transfer } from '../registry/transfer.ts'
 import type { BlobLane, LaneAnswer } from './blob-stream.ts'
 import { sendContinue } from './early-answer.ts'
 import { startPump } from './pump.ts'
+import type { Gathering } from './pump.ts'
 import { uploadFault } from './pump-end.ts'
 import type { BodyFraming } from './request-headers.ts'
 import { isStaleConnection } from './upstream-client.ts'
@@ -69,7 +71,20 @@ const maxGatheredBytes = { ofOne: 1024 * 1024, ofAll: 8 * 1024 * 1024 }
 
 export function createAsk({ lane, timeouts, clientInactivityMs, observe }: AskOptions): Ask {
   let uploads = 0
-  const gatherBytes = (): number => Math.min(maxGatheredBytes.ofOne, Math.floor(maxGatheredBytes.ofAll / uploads))
+  function gatheringFor(request: ClientRequest): Gathering {
+    let held: Socket | null = null
+    return {
+      bytes: () => Math.min(maxGatheredBytes.ofOne, Math.floor(maxGatheredBytes.ofAll / uploads)),
+      hold: () => {
+        held = request.socket
+        held?.cork()
+        return held !== null
+      },
+      release: () => {
+        held?.uncork()
+      },
+    }
+  }
 
   async function ask(question: Question, open: (fresh: boolean) => OpenCall): Promise<Answered | undefined> {
     const { res, request, call } = question
@@ -158,7 +173,7 @@ export function createAsk({ lane, timeouts, clientInactivityMs, observe }: AskOp
       charge: (bytes) => (source === undefined ? transfer.charge('up', bytes) : undefined),
       sourceIdleMs: clientInactivityMs,
       sinkIdleMs: timeouts.inactivityMs,
-      gatherBytes,
+      gather: gatheringFor(open.request),
       ...(request.kind === 'manifest' && { maxBytes: maxManifestBytes }),
     })
     try {

@@ -21,11 +21,22 @@ export type PumpOptions = {
   readonly sinkIdleMs: number
   /** More bytes than this end the pump with `too-large`; the surplus is not written. */
   readonly maxBytes?: number
-  /**
-   * Chunks are written together once so many bytes have come, or after {@link gatherMs}; without it each goes at once.
-   * A client's TLS records come one by one, and a write to the kernel for each is a good part of what an upload costs.
-   */
-  readonly gatherBytes?: () => number
+  readonly gather?: Gathering
+}
+
+/**
+ * Chunks that reach the kernel together, once so many bytes have come or after {@link gatherMs}; without it each goes at
+ * once. A client's TLS records come one by one, and a write for each is a good part of what an upload costs.
+ *
+ * It is the socket below the sink that is held: an `OutgoingMessage` that is corked itself puts the end of a chunked
+ * message before chunks that it holds, and does not tell when it has room again.
+ */
+export type Gathering = {
+  readonly bytes: () => number
+  /** Holds what is written from now on; false where there is nothing yet that could hold it. */
+  readonly hold: () => boolean
+  /** Sends what was held. */
+  readonly release: () => void
 }
 
 /** How long a chunk waits for others at most, in milliseconds. */
@@ -47,8 +58,9 @@ export type Pump = {
  */
 export function startPump(source: Readable, sink: Writable, options: PumpOptions): Pump {
   const { promise: ended, resolve } = Promise.withResolvers<PumpEnd>()
-  /** Bytes that the sink holds corked, and whether it has room for more. */
+  let isHolding = false
   let gathered = 0
+  /** Whether the sink has room for more. */
   let hasRoom = true
   let gatherTimer: NodeJS.Timeout | undefined
   let draining = false
@@ -111,19 +123,20 @@ export function startPump(source: Readable, sink: Writable, options: PumpOptions
     write(chunk)
   }
   function write(chunk: Buffer): void {
-    if (options.gatherBytes !== undefined && gathered === 0) {
-      sink.cork()
+    if (!isHolding && options.gather?.hold() === true) {
+      isHolding = true
       gatherTimer = setTimeout(release, gatherMs)
     }
     gathered += chunk.length
     hasRoom = sink.write(chunk)
-    if (gathered >= (options.gatherBytes?.() ?? 0)) release()
+    if (!isHolding || gathered >= (options.gather?.bytes() ?? 0)) release()
   }
   /** Sends what was gathered; only then is the sink's measure of room the kernel's, and waited for. */
   function release(): void {
     clearTimeout(gatherTimer)
     gathered = 0
-    if (options.gatherBytes !== undefined) sink.uncork()
+    if (isHolding) options.gather?.release()
+    isHolding = false
     if (hasRoom) return
     draining = true
     sinkTimer.touch()
