@@ -20,8 +20,20 @@ export function refusalSentence(asked: Asked, { access, action, verdict }: Judge
   if (access.type === 'registry') return `${who} may not ${access.name === 'catalog' ? 'list anything' : 'log in'}`
   const question: Question = { repository: access.name, action: action ?? access.anyOf[0], tags: access.tags }
   if (question.action === 'overwrite') return overwriteRefusal(asked, question, verdict)
-  const message = verdict.kind === 'denied' ? verdict.message : asked.judge.messageFor(question)
-  return withMessage(`${who} may not ${phrases[question.action]} ${access.name}`, message)
+  // One of several would have been enough, and none was given: a refused HEAD is mostly the beginning of a push.
+  const what = access.anyOf.map((each) => (each === 'overwrite' ? 'move tags of' : phrases[each])).join(' or ')
+  const message = verdict.kind === 'denied' ? verdict.message : undefined
+  return withMessage(`${who} may not ${what} ${access.name}`, message ?? messageOf(asked.judge, question, access.anyOf))
+}
+
+/** What the author of the policy says of the first of the actions of which something is said. */
+function messageOf(judge: Judge, question: Question, actions: readonly Action[]): string | undefined {
+  for (const action of actions) {
+    const verdict = judge.judge({ ...question, action })
+    const message = verdict.kind === 'denied' ? verdict.message : judge.messageFor({ ...question, action })
+    if (message !== undefined) return message
+  }
+  return undefined
 }
 
 /** Why a tag that is there may not be given other content. */

@@ -34,7 +34,7 @@ export type LaneAnswer =
   /** 200 or 206, and all of a short body came with the head: a manifest, a list of tags; the connection is done with. */
   | { readonly kind: 'whole'; readonly head: ResponseHead; readonly content: Buffer }
   /** The answer, or the request, is for someone who knows all of HTTP: nothing of it was used, and a GET may be repeated. */
-  | { readonly kind: 'left'; readonly why: string }
+  | { readonly kind: 'left'; readonly why: string; readonly isLasting: boolean }
 
 export type OpenLaneCall = {
   /** @throws RegistryError when the upstream cannot be reached, is too slow, or ends the connection without a head */
@@ -77,7 +77,10 @@ export function createBlobLane(options: BlobLaneOptions): BlobLane {
     const isResting = performance.now() < (restsUntilMs.get(call.kind) ?? 0)
     const request = isResting ? undefined : printRequest(call)
     if (request === undefined) {
-      return { answer: Promise.resolve({ kind: 'left', why: 'the lane was not tried' }), cancel: () => undefined }
+      return {
+        answer: Promise.resolve({ kind: 'left', why: 'the lane was not tried', isLasting: false }),
+        cancel: () => undefined,
+      }
     }
     let current: HeadReading | undefined
     let cancelled = false
@@ -92,7 +95,7 @@ export function createBlobLane(options: BlobLaneOptions): BlobLane {
         return attempt(true)
       })
       .then((given) => {
-        if (given.kind === 'left') restsUntilMs.set(call.kind, performance.now() + restMs)
+        if (given.kind === 'left' && given.isLasting) restsUntilMs.set(call.kind, performance.now() + restMs)
         return given
       })
     return {
@@ -136,9 +139,10 @@ export function createBlobLane(options: BlobLaneOptions): BlobLane {
       connection.destroy()
       reject(error)
     }
-    function leave(why: string): void {
+    /** @param isLasting whether the next answer will probably be like this one */
+    function leave(why: string, isLasting = true): void {
       // Settled first: the end of the connection is told to its reader.
-      settle({ kind: 'left', why })
+      settle({ kind: 'left', why, isLasting })
       connection.destroy()
     }
     function take(piece: Piece): void {
@@ -162,7 +166,8 @@ export function createBlobLane(options: BlobLaneOptions): BlobLane {
       const surplus = whole.length - bodyStart - head.bodyBytes
       if (head.bodyBytes > maxShortBytes && !isContent(head)) leave('a long body of an answer that is no content')
       else if (surplus > 0) fail(upstreamError(new Error('the body is longer than its Content-Length')))
-      else if (surplus === 0) {
+      else if (surplus < 0) leave('an answer whose body did not come with its head', false)
+      else {
         // A copy: the buffer goes back to be read into.
         const content = Buffer.from(whole.subarray(bodyStart))
         connections.keep(connection, head)

@@ -118,5 +118,5 @@ export async function expectAlive(front: Front): Promise<void> {
   const before = mark(front.upstream)
   const answer = await front.gateway.as('alice', { path: '/v2/alive/tags/list' })
   expect(answer.status).toBe(200)
-  expect(receivedSince(front.upstream, before)).toMatch(/^GET \/v2\/alive\/tags\/list HTTP\/1\.1\r\n/)
+  expect(receivedSince(front.upstream, before)).toMatch(/^GET \/v2\/alive\/tags\/list HTTP\/1\.1\r\n/m)
 }

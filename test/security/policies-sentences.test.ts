@@ -41,7 +41,7 @@ rules:
   test('the same to a HEAD, whose answer has no body', async () => {
     const { statusLine, body } = await front.ask('alice', { method: 'HEAD', target: '/v2/other/app/manifests/v1' })
     expect({ statusLine, body }).toEqual({
-      statusLine: 'HTTP/1.1 403 Forbidden (alice may not pull from other/app)',
+      statusLine: 'HTTP/1.1 403 Forbidden (alice may not pull from or push to other/app)',
       body: '',
     })
   })

@@ -458,7 +458,7 @@ describe('what is asked of the judge', () => {
     const both = policyOf(
       'rules: [{ allow: reader, to: user:alice, on: a }, { deny: push, to: user:alice, on: b, message: no }]',
     )
-    expect(sentence(decide(both, 'HEAD /v2/b/manifests/v1'))).toBe('alice may not push to b: no')
+    expect(sentence(decide(both, 'HEAD /v2/b/manifests/v1'))).toBe('alice may not pull from or push to b: no')
   })
   test('the source of a mount has to be pulled from', () => {
     const line = `POST /v2/a/blobs/uploads/?mount=${encodeURIComponent(digest)}&from=b`
