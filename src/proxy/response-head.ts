@@ -23,6 +23,7 @@ export type ReadHead =
 export const maxHeadBytes = 16 * 1024
 const maxHeaderLines = 100
 
+const protocol = 'HTTP/1.1 '
 const statusLinePattern = /^HTTP\/1\.1 ([2-5]\d\d) [\t -~]*$/
 /** A token, a colon, optional white space, and visible text with inner white space (RFC 9110 section 5.5), without obs-text. */
 const headerLinePattern = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[\t ]*([!-~](?:[\t -~]*[!-~])?)?[\t ]*$/
@@ -62,6 +63,9 @@ const single = new Set([
  * lines of visible ASCII, exactly one canonical Content-Length unless the status has no body, no transfer encoding.
  */
 export function readResponseHead(bytes: Buffer): ReadHead {
+  // Whoever does not begin like this will not end like it either, and is not waited for.
+  const beginning = bytes.toString('latin1', 0, Math.min(bytes.length, protocol.length))
+  if (!protocol.startsWith(beginning)) return unusual('a beginning that is not HTTP/1.1')
   const end = bytes.indexOf('\r\n\r\n')
   if (end > maxHeadBytes || (end === -1 && bytes.length > maxHeadBytes)) return unusual('a head of more than 16 KiB')
   if (end === -1) return beginsPlain(bytes.toString('latin1')) ? { kind: 'incomplete' } : unusual('no head of HTTP/1.1')
