@@ -7,7 +7,16 @@ const source = resolve(import.meta.dirname, '../src')
 /** Which folder or file of `src` may import which others, besides itself; an arrow of the architecture a row. */
 const left = ['registry', 'config', 'telemetry', 'store']
 const stages = ['authentication', 'authorization', 'rate-limit', 'headers', 'proxy', 'token']
-const pages = ['authorize', 'exchange', 'connection', 'gateway', 'error-response', 'maintenance', 'request-head', 'listener']
+const pages = [
+  'authorize',
+  'exchange',
+  'connection',
+  'gateway',
+  'error-response',
+  'maintenance',
+  'request-head',
+  'listener',
+]
 const allowed: Readonly<Record<string, readonly string[]>> = {
   registry: [],
   config: ['registry'],

@@ -25,7 +25,11 @@ describe('a gateway that runs', () => {
   const admin = (path: string, init?: RequestInit): Promise<Response> => fetch(gateway.adminUrl + path, init)
 
   test.each([
-    ['an answer of the upstream', { path: `/v2/team/app/referrers/sha256:${'a'.repeat(64)}`, headers: { authorization: basicOf('alice') } }, 200],
+    [
+      'an answer of the upstream',
+      { path: `/v2/team/app/referrers/sha256:${'a'.repeat(64)}`, headers: { authorization: basicOf('alice') } },
+      200,
+    ],
     ['a missing login', { path: '/v2/' }, 401],
     ['an unknown path', { path: '/nowhere' }, 404],
     ['a refused head', { path: '/v2/', headers: { x_user: 'alice' } }, 400],
