@@ -6,6 +6,7 @@ import { anonymous } from '../../../src/registry/principal.ts'
 import type { Principal } from '../../../src/registry/principal.ts'
 import { parseRegistryRequest, printTarget } from '../../../src/registry/route.ts'
 import { authenticatedUsersOnly, fixedPolicy } from '../../support/fixed-policy.ts'
+import { policyOf } from '../../support/policy-text.ts'
 
 const alice: Principal = { kind: 'user', name: 'alice', groups: [], method: 'htpasswd' }
 const digest = `sha256:${'a'.repeat(64)}`
@@ -83,5 +84,87 @@ describe('a mount', () => {
   })
   test('without push on its target is refused', () => {
     expect(decide(only('pull secret/app'), 'POST', upload + query)).toBe('refused')
+  })
+})
+
+describe('a decision', () => {
+  const policy = policyOf(`rules:
+  - { allow: push, to: user:alice, on: mine }
+  - { allow: pull, to: user:alice, on: shared, message: shared with alice }
+  - { deny: overwrite, to: user:bob, on: mine }
+  - { allow: maintainer, to: user:bob, on: mine }
+protectedTags: [{ on: mine, tags: v*, message: versions stay }]`)
+  const bob: Principal = { kind: 'user', name: 'bob', groups: [], method: 'htpasswd' }
+  const decided = (line: string, principal: Principal = alice) => {
+    const [method = '', target = ''] = line.split(' ')
+    return evaluate(policy, principal, parseRegistryRequest(method, target), circumstances)
+  }
+  const grantOf = (line: string) => {
+    const decision = decided(line)
+    if (decision.kind === 'refused') throw new Error(decision.sentence())
+    return decision.grant
+  }
+  const mount = (from: string): string =>
+    `POST /v2/mine/blobs/uploads/?mount=${encodeURIComponent(digest)}&from=${from}`
+
+  test('grants to whom it was asked for', () => {
+    expect(grantOf('POST /v2/mine/blobs/uploads/').principal).toBe(alice)
+  })
+  test.each([
+    [mount('shared'), false],
+    [mount('secret'), true],
+    ['POST /v2/mine/blobs/uploads/', false],
+  ])('%s takes a mount away: %s', (line, expected) => {
+    expect(grantOf(line).mountRemoved).toBe(expected)
+  })
+  test('traces the source of a mount, and nothing where none is mounted', () => {
+    const { trace } = decided(mount('shared'))
+    expect(trace.mount).toEqual({
+      access: { type: 'repository', name: 'shared', anyOf: ['pull'] },
+      action: 'pull',
+      verdict: { kind: 'allowed', rule: { file: 'p.yaml', line: 3, index: 1 } },
+    })
+    expect(decided(mount('secret')).trace.mount?.verdict).toEqual({ kind: 'unmatched' })
+    expect(decided('POST /v2/mine/blobs/uploads/').trace.mount).toBe(undefined)
+    expect(decided(`${mount('shared')}&origin=other.example`).trace.mount).toBe(undefined)
+  })
+  test('traces what was needed and what was found', () => {
+    const push = { type: 'repository', name: 'mine', anyOf: ['push'] }
+    expect(decided('POST /v2/mine/blobs/uploads/').trace).toEqual({
+      policy: 'p',
+      policyGeneration: 1,
+      required: [push],
+      judgements: [
+        { access: push, action: 'push', verdict: { kind: 'allowed', rule: { file: 'p.yaml', line: 2, index: 0 } } },
+      ],
+      missing: undefined,
+      mount: undefined,
+    })
+  })
+  test.each<[string, Principal, string, string]>([
+    ['GET /v2/', alice, 'base', 'login-suffices'],
+    ['GET /v2/', anonymous, 'base', 'login-missing'],
+    ['GET /v2/_catalog', alice, 'catalog', 'filtered'],
+    ['GET /v2/_catalog', anonymous, 'catalog', 'unmatched'],
+  ])('%s by %j is found of the %s: %s', (line, principal, name, kind) => {
+    expect(decided(line, principal).trace.judgements).toMatchObject([{ access: { name }, verdict: { kind } }])
+  })
+  test.each<[string, Principal, string]>([
+    ['GET /v2/', anonymous, 'anonymous may not log in'],
+    ['GET /v2/_catalog', anonymous, 'anonymous may not list anything'],
+    ['GET /v2/shared/tags/list', anonymous, 'anonymous may not pull from shared: shared with alice'],
+    // Where a rule denies it and says nothing, the protection does not speak in its place.
+    ['DELETE /v2/mine/manifests/v1', bob, 'bob may not move or delete the protected tag v1 of mine'],
+  ])('%s by %j is refused: %s', (line, principal, expected) => {
+    const decision = decided(line, principal)
+    expect(decision.kind === 'refused' && decision.sentence()).toBe(expected)
+  })
+  test('has nothing to say of tags where none is set', () => {
+    const { protectedTags, refusal } = grantOf('POST /v2/mine/blobs/uploads/').preconditions
+    expect(protectedTags).toEqual([])
+    const pushed = grantOf('PUT /v2/mine/manifests/v1').preconditions
+    expect(pushed.protectedTags.map((tag) => [refusal(tag), pushed.refusal(tag)])).toEqual([
+      ['', 'alice may not move or delete the protected tag v1 of mine: versions stay'],
+    ])
   })
 })

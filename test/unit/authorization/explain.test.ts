@@ -149,3 +149,58 @@ describe('what is refused', () => {
     expect(told(user('ci'), 'overwrite', 'prod/web').kind).toBe('allowed')
   })
 })
+
+describe('a condition that does not hold', () => {
+  test.each([
+    ['notBefore: 2026-12-01T00:00:00Z', 'notBefore: its time has not begun'],
+    ['notAfter: 1960-12-01T00:00:00Z', 'notAfter: its time is over'],
+    ['addresses: [10.0.0.0/8]', 'addresses: the client’s address lies in none of the ranges'],
+    ['hours: { days: [mon] }', 'hours: it is another time of the week'],
+    ['tags: [x]', 'tags: the tag matches none of the patterns, or it is not known which tags it would touch'],
+  ])('{ %s } is named: %s', (when, expected) => {
+    const one = policyOf(`rules: [{ allow: pull, to: user:alice, on: a, when: { ${when} } }]`)
+    expect(explain(one, user('alice'), wanted('pull', 'a:v1'), circumstances).nearest).toEqual([
+      {
+        rule: { file: 'p.yaml', line: 1, index: 0 },
+        missing: [{ kind: 'condition', sentence: `does not meet by its condition ${expected}` }],
+        message: undefined,
+      },
+    ])
+  })
+  test('of the kind of login is named', () => {
+    const one = policyOf('rules: [{ allow: pull, to: anonymous, on: a, when: { methods: [htpasswd] } }]')
+    expect(explain(one, anonymous, wanted('pull', 'a'), circumstances).nearest[0]?.missing).toEqual([
+      { kind: 'condition', sentence: 'does not meet by its condition methods: the login was of another kind' },
+    ])
+  })
+})
+
+describe('the nearest rules', () => {
+  const sentences = (rules: string, principal: Principal = user('alice')): readonly string[] =>
+    explain(policyOf(`rules: [${rules}]`), principal, wanted('push', 'a'), circumstances).nearest.flatMap(
+      ({ missing }) => missing.map(({ sentence }) => sentence),
+    )
+  test.each([
+    [5, 'is for user:u0, user:u1, user:u2, user:u3, user:u4, not for alice'],
+    [6, 'is for user:u0, user:u1, user:u2, user:u3, user:u4 and 1 more, not for alice'],
+  ])('with %s subjects: %s', (count, expected) => {
+    const names = Array.from({ length: count }, (_, index) => `user:u${String(index)}`).join(', ')
+    expect(sentences(`{ allow: push, to: [${names}], on: a }`)).toEqual([expected])
+  })
+  test('are none that deny, however near', () => {
+    expect(sentences('{ deny: push, to: user:bob, on: a }, { allow: pull, to: user:alice, on: a }')).toEqual([
+      'allows pull, not push',
+    ])
+  })
+  test('are the first where several are as near', () => {
+    const far = '{ allow: push, to: user:bob, on: a }'
+    expect(sentences(`${far}, { allow: push, to: user:carol, on: a }, { allow: pull, to: user:alice, on: a }`)).toEqual(
+      ['allows pull, not push', 'is for user:bob, not for alice', 'is for user:carol, not for alice'],
+    )
+  })
+  test('are found by a variable of the pattern', () => {
+    const home = policyOf('rules: [{ allow: pull, to: authenticated, on: "${user}/*" }]')
+    const { nearest } = explain(home, user('alice'), wanted('push', 'alice/x'), circumstances)
+    expect(nearest[0]?.missing.map(({ kind }) => kind)).toEqual(['action'])
+  })
+})

@@ -285,6 +285,87 @@ describe('a fault is told with its place and its cure', () => {
   })
 })
 
+describe('what a policy is made of', () => {
+  test('no file at all is a fault of the policy by its name', () => {
+    expect(loadPolicy([], { name: 'p', generation: 1 })).toEqual({
+      kind: 'faults',
+      faults: [
+        {
+          file: 'p',
+          line: 1,
+          column: 1,
+          key: 'rules',
+          sentence: 'has no rule in any file of the policy, so nobody could do anything; a policy needs at least one',
+        },
+      ],
+    })
+  })
+  test('has the name and the generation that it is given', () => {
+    const { name, generation } = policyOf(`rules: [${rule}]`)
+    expect([name, generation]).toEqual(['p', 1])
+  })
+  test('gives each user each of its groups once', () => {
+    const { groups, memberships } = policyOf(
+      `rules: [${rule}]\ngroups: { dev: [alice, bob, alice], ops: [alice], none: [] }`,
+    )
+    expect([...groups]).toEqual(['dev', 'ops', 'none'])
+    expect([...memberships]).toEqual([
+      ['alice', ['dev', 'ops']],
+      ['bob', ['dev']],
+    ])
+  })
+  test.each(['own', 'Own_2-x', 'o'])('a role may be called %s', (name) => {
+    expect(faults(`roles: { ${name}: [pull] }\nrules: [{ allow: ${name}, to: user:a, on: a }]`)).toEqual([])
+  })
+  test.each(['2own', '-own', 'own!', '" own"'])('a role may not be called %s', (name) => {
+    expect(faults(`rules: [${rule}]\nroles: { ${name}: [pull] }`)).toEqual([
+      expect.stringContaining('is no name for a role: letters, digits, _ and -'),
+    ])
+  })
+  test.each(['user:alice', 'group:alice', ' alice', 'a:b'])('a member may not be called %j', (name) => {
+    expect(faults(`rules: [${rule}]\ngroups: { dev: [${JSON.stringify(name)}] }`)).toHaveLength(1)
+  })
+  test('of very many roles the first thirty names are told', () => {
+    const roles = Array.from({ length: 40 }, (_, index) => `role${String(index)}: [pull]`).join(', ')
+    const [told = ''] = faults(`roles: { ${roles} }\nrules: [{ allow: something, to: user:a, on: a }]`)
+    expect(told.split('known are ')[1]?.split(', ')).toHaveLength(30)
+  })
+  test('the rule with which there are too many pairs is named', () => {
+    const list = (letter: string, count: number): string =>
+      Array.from({ length: count }, (_, index) => `${letter}${String(index)}`).join(', ')
+    const full = `- { allow: pull, to: [${list('user:u', 500)}], on: [${list('r', 500)}] }`
+    expect(faults(`rules:\n${full}\n- ${rule}\n- ${rule}`)).toEqual([
+      'p.yaml:3:3 rules[1]: with this rule there are more than 250000 pairs of a subject and a pattern; use groups and wildcards',
+    ])
+  })
+  test.each([
+    ['{ allow: pull, deny: push, to: user:a, on: a, except: user:b }', ['rules[0].deny']],
+    ['{ allow: pull, to: user:a, on: a, except: [] }', ['rules[0].except']],
+    ['{ to: user:a, on: a, what: 1 }', ['rules[0].what']],
+  ])('a rule in a wrong form is told of once: %s', (written, keys) => {
+    expect(faults(`rules: [${written}]`).map((line) => line.split(': ')[0]?.split(' ')[1])).toEqual(keys)
+  })
+})
+
+describe('what is probably not meant, in several files', () => {
+  test('is told file by file, each in its order', () => {
+    const text = 'rules:\n- { allow: pull, to: [group:x, user:a], on: a }\n- { allow: push, to: group:y, on: b }'
+    const load = loadPolicy(
+      ['b.yaml', 'a.yaml'].map((file) => ({ file, text })),
+      { name: 'p', generation: 1 },
+    )
+    if (load.kind === 'faults') throw new Error('it is a policy')
+    expect(policyWarnings(load.policy, 0).map(({ file, line, key }) => `${file}:${String(line)} ${key}`)).toEqual([
+      'a.yaml:2 rules[0].to',
+      'a.yaml:3 rules[1].to',
+      'b.yaml:2 rules[0].to',
+      'b.yaml:2 rules[0]',
+      'b.yaml:3 rules[1].to',
+      'b.yaml:3 rules[1]',
+    ])
+  })
+})
+
 describe('what is probably not meant', () => {
   const now = Date.parse('2026-11-21T00:00:00Z')
   const warnings = (text: string): readonly string[] => policyWarnings(policyOf(text), now).map(printFault)

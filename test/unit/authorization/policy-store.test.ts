@@ -144,3 +144,20 @@ describe('a policy that is replaced', () => {
     expect(store.current().generation).toBe(2)
   })
 })
+
+test('a policy that cannot be used is an error that names every fault', async () => {
+  const files = { 'p/a.yaml': 'rules: [{ allow: pul, to: alice, on: a }]' }
+  const error: unknown = await createPolicyStore('p', folderOf(files)).catch((reason: unknown) => reason)
+  if (!(error instanceof PolicyError)) throw new Error('it was not refused')
+  expect([error.name, error.code, error.source]).toEqual(['PolicyError', 'POLICY_INVALID', 'gateway'])
+  expect(error.faults.map(({ key }) => key)).toEqual(['rules[0].allow', 'rules[0].to'])
+  expect(error.problems).toHaveLength(2)
+  expect(error.message).toBe(`the policy cannot be used\n${error.problems.join('\n')}`)
+})
+test('files that say what they said before are not read again into another policy', async () => {
+  const files: Record<string, string> = { 'p/a.yaml': rule }
+  const store = await createPolicyStore('p', folderOf(files))
+  const first = store.current()
+  await store.replace('p')
+  expect(store.current()).toBe(first)
+})
