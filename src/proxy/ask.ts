@@ -57,7 +57,7 @@ export type AskOptions = {
 
 export type Ask = {
   /**
-   * Gets the head of the answer: of a blob by its lane where that understands it, of everything else over `node:http`.
+   * Gets the head of the answer: of what a GET asks for by the lane where that understands it, else over `node:http`.
    * Undefined when the client left meanwhile; nothing of the call is left open then.
    *
    * @param open begins the call; `fresh` on a new connection

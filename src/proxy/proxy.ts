@@ -51,7 +51,8 @@ export type ProxyObserver = AskObserver & {
 
 export type Proxy = {
   /**
-   * Sends a granted request upstream and its answer to the client; nothing is buffered in either direction.
+   * Sends a granted request upstream and its answer to the client. Bodies are streamed, save for
+   * short content that came with its head and manifests for protected tags, both bounded.
    *
    * Ownership: `req` and `res` stay the caller's until this is called; from then on the proxy reads the one, writes the
    * other, and ends or destroys both sides. When it throws, nothing has been written to `res`, and it is the caller's
