@@ -33,6 +33,7 @@ const commands = {
   build: [node(bin('typescript/bin/tsc'), '-p', 'tsconfig.build.json')],
   bench: [node('tools/provide-parts.ts', '--only', 'docker-registry'), node('bench/main.ts')],
   fuzz: [node('tools/fuzz.ts')],
+  mutate: [node('tools/mutate.ts')],
   soak: [node('tools/provide-parts.ts', '--only', 'docker-registry'), node('bench/soak.ts')],
 }
 
