@@ -6,6 +6,7 @@ import type { Grant } from '../registry/grant.ts'
 import { printTarget } from '../registry/route.ts'
 import type { RegistryRequest } from '../registry/route.ts'
 import type { Transfer } from '../registry/transfer.ts'
+import type { CatalogWalk } from '../telemetry/policy-events.ts'
 import { createAnswerPolicy } from './answer.ts'
 import type { RedirectSettings } from './answer.ts'
 import { closeUnlessComplete, endAnswer } from './early-answer.ts'
@@ -13,7 +14,6 @@ import { createAsk, maxManifestBytes } from './ask.ts'
 import type { AskObserver, Asked, AskedBlob, AskedWhole } from './ask.ts'
 import { createBlobLane } from './blob-stream.ts'
 import { createBufferPool } from './buffer-pool.ts'
-import type { WalkEnd } from './catalog/catalog.ts'
 import { createListing } from './catalog/listing.ts'
 import { createGuardedPush } from './guarded-push.ts'
 import { createInactivityTimer } from './inactivity.ts'
@@ -46,7 +46,7 @@ export type ProxySettings = {
 /** What the proxy tells of, for metrics and log. */
 export type ProxyObserver = AskObserver & {
   upstreamRefusedGateway(): void
-  catalogWalked(end: WalkEnd): void
+  catalogWalked(end: CatalogWalk): void
 }
 
 export type Proxy = {

@@ -176,6 +176,22 @@ const rows = {
     sentence: 'the tag is protected and already names another manifest',
     reason: 'Forbidden (protected tag)',
   },
+  rateLimited: {
+    code: 'TOOMANYREQUESTS',
+    status: 429,
+    source: 'client',
+    sentence: 'a limit has been reached; try again later',
+    reason: 'Too Many Requests (limit reached)',
+    retryAfterSeconds: 1,
+  },
+  loginLocked: {
+    code: 'TOOMANYREQUESTS',
+    status: 429,
+    source: 'client',
+    sentence: 'too many wrong passwords came from this address; this login is not checked before the wait is over',
+    reason: 'Too Many Requests (too many wrong passwords)',
+    retryAfterSeconds: 1,
+  },
   originRefused: {
     code: 'DENIED',
     status: 403,
@@ -197,6 +213,15 @@ const rows = {
     source: 'gateway',
     sentence: 'the login cannot be checked at this moment; the password may well be right',
     reason: 'Service Unavailable (login cannot be checked)',
+    retryAfterSeconds: 5,
+  },
+  limitsUnavailable: {
+    code: 'UNAVAILABLE',
+    status: 503,
+    source: 'gateway',
+    sentence:
+      'the limits cannot be counted at this moment, and the gateway does not go on without; no limit was reached',
+    reason: 'Service Unavailable (limits cannot be counted)',
     retryAfterSeconds: 5,
   },
   auditUnavailable: {
@@ -322,6 +347,8 @@ export type RegistryErrorOptions = {
   readonly allow?: readonly string[]
   /** A user that exists and whose login failed; for the audit, never for the client. */
   readonly attemptedUser?: string
+  /** The bucket that was full, by its name in the configuration; for the audit. */
+  readonly bucket?: string
   /** What went wrong underneath; for the log, never for the client. */
   readonly cause?: unknown
 }
@@ -338,6 +365,7 @@ export class RegistryError extends Error {
   readonly challenge: string | undefined
   readonly allow: readonly string[] | undefined
   readonly attemptedUser: string | undefined
+  readonly bucket: string | undefined
 
   constructor(id: ErrorId, options: RegistryErrorOptions = {}) {
     const row: ErrorRow = rows[id]
@@ -353,6 +381,7 @@ export class RegistryError extends Error {
     this.challenge = options.challenge
     this.allow = options.allow
     this.attemptedUser = options.attemptedUser
+    this.bucket = options.bucket
   }
 }
 

@@ -37,6 +37,7 @@ export type AuditLine = {
   readonly decision: 'granted' | 'refused' | 'none'
   readonly mountRemoved: boolean
   readonly protectedTags: readonly string[] | null
+  readonly bucket: string | null
   readonly status: number | null
   readonly errorId: ErrorId | null
   readonly bytesUp: number
@@ -121,6 +122,10 @@ export const auditFields: Readonly<Record<keyof AuditLine, FieldDocumentation>> 
     sentence:
       'Tags that a granted PUT set and might create but not move: it was refused (`tagProtected`) where one named other content. Null where there were none.',
   },
+  bucket: {
+    type: 'text or null',
+    sentence: 'The bucket of the rate limits that was full and refused the request, by its name in the configuration.',
+  },
   status: {
     type: 'number or null',
     sentence: 'HTTP status that was sent; null when the connection broke before a response began.',
@@ -163,6 +168,7 @@ export function auditLine(exchange: ExchangeRecord): AuditLine {
     decision: decision?.kind ?? 'none',
     mountRemoved: decision?.mountRemoved ?? false,
     protectedTags: listOrNull(decision?.protectedTags ?? []),
+    bucket: exchange.error?.bucket ?? null,
     status: exchange.status ?? null,
     errorId: exchange.error?.id ?? null,
     bytesUp: exchange.bytesUp,

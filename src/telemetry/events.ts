@@ -15,27 +15,18 @@ import type {
   LoginOutcome,
   ReloadPart,
 } from './labels.ts'
+import { limitEvents } from './limit-events.ts'
+import type { LimitEvents } from './limit-events.ts'
 import type { Logger } from './log.ts'
 import type { Metrics, ServedCertificate } from './metrics.ts'
-import type { PolicyReport } from './policy-metrics.ts'
+import { policyEvents } from './policy-events.ts'
+import type { PolicyEvents } from './policy-events.ts'
 
 export type LoginCheck = {
   readonly backend: BackendLabel
   readonly outcome: LoginOutcome
   readonly durationMs: number
 }
-
-/** How reading the list of repositories from the upstream ended. */
-export type CatalogWalk =
-  | {
-      readonly kind: 'complete'
-      readonly seconds: number
-      readonly names: number
-      readonly pages: number
-      /** Entries that are no names of repositories. */
-      readonly ignored: number
-    }
-  | { readonly kind: 'failed'; readonly seconds: number; readonly error: unknown }
 
 export type HtpasswdReport = {
   readonly users: number
@@ -48,50 +39,46 @@ export type HtpasswdReport = {
  * What happens to the gateway, one function for each business event. Log, metrics and audit are told together here and
  * nowhere else, so that they cannot drift. No function throws, and none waits.
  */
-export type Events = {
-  readonly exchangeStarted: () => void
-  readonly exchangeEnded: (record: ExchangeRecord) => void
-  /** The head of the upstream's answer came after so many seconds. */
-  readonly upstreamResponded: (route: RequestKind, seconds: number) => void
-  /** Whether the upstream could be talked to just now; the log hears of changes only. */
-  readonly upstreamContact: (up: boolean) => void
-  readonly upstreamRefusedGateway: () => void
-  readonly upstreamRetried: () => void
-  /** Which way a blob was asked for. */
-  readonly blobAsked: (way: BlobWay) => void
-  /** The list of repositories was read from the upstream, or could not be. */
-  readonly catalogWalked: (walk: CatalogWalk) => void
-  /** A policy was put in force; `warnings` say what in it is probably not meant. */
-  /** A policy was put in force; without `warnings` they were not looked for, because there is so much of it. */
-  readonly policyLoaded: (policy: PolicyReport & { readonly warnings: readonly string[] | undefined }) => void
-  readonly loginChecked: (check: LoginCheck) => void
-  readonly credentialCacheAsked: (result: CredentialCacheResult) => void
-  /** One password was hashed, after it had waited for its turn. */
-  readonly passwordHashed: (check: { readonly queuedMs: number; readonly durationMs: number }) => void
-  readonly hashTurnedAway: (reason: HashRefusal) => void
-  readonly htpasswdLoaded: (report: HtpasswdReport) => void
-  readonly tlsHandshakeFailed: (reason: HandshakeFailure) => void
-  readonly certificateLoaded: (certificate: ServedCertificate) => void
-  /** Warns of a certificate in use that ends within four weeks; loading one does that too. */
-  readonly certificateInUse: (certificate: ServedCertificate) => void
-  /** A part was reloaded; `needRestart` are keys that changed and take effect at the next start only. */
-  readonly reloaded: (part: ReloadPart, needRestart: readonly string[]) => void
-  /** A reload was refused for these reasons; the last good part serves on. */
-  readonly reloadRefused: (part: ReloadPart, problems: readonly string[]) => void
-  /** Read-only operation begins or ends. */
-  readonly maintenance: (readOnly: boolean) => void
-  /** Something that should not happen did; the gateway drains and ends. */
-  readonly faulted: (cause: unknown) => void
-  readonly adminSocketUnavailable: (path: string, cause: unknown) => void
-  readonly connectionOpened: () => void
-  readonly connectionClosed: () => void
-  readonly connectionRefused: (reason: ConnectionRefusal) => void
-  /** All listeners are up; `addresses` are their URLs. */
-  readonly serving: (addresses: readonly string[]) => void
-  readonly draining: (timeoutMs: number) => void
-  /** Nothing is in flight any more; `cutOff` is how many exchanges were ended by the deadline. */
-  readonly stopped: (cutOff: number) => void
-}
+export type Events = LimitEvents &
+  PolicyEvents & {
+    readonly exchangeStarted: () => void
+    readonly exchangeEnded: (record: ExchangeRecord) => void
+    /** The head of the upstream's answer came after so many seconds. */
+    readonly upstreamResponded: (route: RequestKind, seconds: number) => void
+    /** Whether the upstream could be talked to just now; the log hears of changes only. */
+    readonly upstreamContact: (up: boolean) => void
+    readonly upstreamRefusedGateway: () => void
+    readonly upstreamRetried: () => void
+    /** Which way a blob was asked for. */
+    readonly blobAsked: (way: BlobWay) => void
+    readonly loginChecked: (check: LoginCheck) => void
+    readonly credentialCacheAsked: (result: CredentialCacheResult) => void
+    /** One password was hashed, after it had waited for its turn. */
+    readonly passwordHashed: (check: { readonly queuedMs: number; readonly durationMs: number }) => void
+    readonly hashTurnedAway: (reason: HashRefusal) => void
+    readonly htpasswdLoaded: (report: HtpasswdReport) => void
+    readonly tlsHandshakeFailed: (reason: HandshakeFailure) => void
+    readonly certificateLoaded: (certificate: ServedCertificate) => void
+    /** Warns of a certificate in use that ends within four weeks; loading one does that too. */
+    readonly certificateInUse: (certificate: ServedCertificate) => void
+    /** A part was reloaded; `needRestart` are keys that changed and take effect at the next start only. */
+    readonly reloaded: (part: ReloadPart, needRestart: readonly string[]) => void
+    /** A reload was refused for these reasons; the last good part serves on. */
+    readonly reloadRefused: (part: ReloadPart, problems: readonly string[]) => void
+    /** Read-only operation begins or ends. */
+    readonly maintenance: (readOnly: boolean) => void
+    /** Something that should not happen did; the gateway drains and ends. */
+    readonly faulted: (cause: unknown) => void
+    readonly adminSocketUnavailable: (path: string, cause: unknown) => void
+    readonly connectionOpened: () => void
+    readonly connectionClosed: () => void
+    readonly connectionRefused: (reason: ConnectionRefusal) => void
+    /** All listeners are up; `addresses` are their URLs. */
+    readonly serving: (addresses: readonly string[]) => void
+    readonly draining: (timeoutMs: number) => void
+    /** Nothing is in flight any more; `cutOff` is how many exchanges were ended by the deadline. */
+    readonly stopped: (cutOff: number) => void
+  }
 
 export type EventsDependencies = {
   readonly log: Logger
@@ -115,6 +102,7 @@ export function createEvents({ log, metrics, audit, clock }: EventsDependencies)
     ...exchangeEvents(log, metrics, audit),
     ...upstreamEvents(log, metrics),
     ...policyEvents(log, metrics),
+    ...limitEvents(log, metrics),
     loginChecked: ({ backend, outcome, durationMs }) => {
       metrics.loginChecked(backend, outcome, durationMs / 1000)
     },
@@ -214,28 +202,6 @@ function countDecision(metrics: Metrics, { kind, mountRemoved, shadowDecision }:
   if (shadowDecision === kind) metrics.shadowCompared('same')
   else if (shadowDecision !== undefined) {
     metrics.shadowCompared(shadowDecision === 'granted' ? 'would_grant' : 'would_refuse')
-  }
-}
-
-function policyEvents(log: Logger, metrics: Metrics): Pick<Events, 'policyLoaded' | 'catalogWalked'> {
-  return {
-    policyLoaded: ({ warnings, ...policy }) => {
-      metrics.policyLoaded(policy)
-      log.info('a policy is in force', { ...policy, doubtsSought: warnings !== undefined })
-      for (const warning of (warnings ?? []).slice(0, maxFaultsLogged))
-        log.warn('a policy says something doubtful', { warning })
-    },
-    catalogWalked: (walk) => {
-      if (walk.kind === 'complete') {
-        const { seconds, names, pages, ignored } = walk
-        metrics.catalogWalked('success', names)
-        log.info('the list of repositories was read from the upstream registry', { seconds, names, pages, ignored })
-        return
-      }
-      metrics.catalogWalked('error', undefined)
-      const { seconds, error } = walk
-      log.warn('the list of repositories could not be read from the upstream registry', { seconds }, error)
-    },
   }
 }
 

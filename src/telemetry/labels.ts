@@ -32,14 +32,14 @@ const methods: ReadonlyMap<string, MethodLabel> = new Map(
 
 /** Statuses that the registry API and this gateway are known to send; series for them exist from the start. */
 export const expectedStatuses: Readonly<Record<RouteLabel, readonly number[]>> = {
-  base: [200, 401, 503],
-  catalog: [200, 401, 503],
-  tags: [200, 401, 403, 404, 503],
-  manifest: [200, 401, 403, 404, 502, 503],
-  blob: [200, 401, 403, 404, 502, 503],
-  referrers: [200, 401, 403, 503],
-  'upload-start': [202, 401, 403, 502, 503],
-  'upload-session': [401, 403, 502, 503],
+  base: [200, 401, 429, 503],
+  catalog: [200, 401, 429, 503],
+  tags: [200, 401, 403, 404, 429, 503],
+  manifest: [200, 401, 403, 404, 429, 502, 503],
+  blob: [200, 401, 403, 404, 429, 502, 503],
+  referrers: [200, 401, 403, 429, 503],
+  'upload-start': [202, 401, 403, 429, 502, 503],
+  'upload-session': [401, 403, 429, 502, 503],
   other: [200, 400, 404, 405, 503],
 }
 
@@ -103,6 +103,21 @@ export type WalkResult = 'success' | 'error'
 /** Which way a blob was asked for: the blob lane, or `node:http` for what the lane does not understand. */
 export type BlobWay = 'lane' | 'ordinary'
 
+/**
+ * Why Redis did not answer. `open`: the breaker is, so it was not asked; `memory`: it is out of it; `login`: it refuses
+ * the gateway.
+ */
+export type StoreFault = 'timeout' | 'down' | 'open' | 'readonly' | 'loading' | 'memory' | 'login' | 'cluster' | 'other'
+
+/** What a bucket said of a request; `forced` is counted and let through, as everything in a push that was admitted. */
+export type LimitVerdict = 'admitted' | 'refused' | 'forced'
+
+/** What was done with a request while its limits could not be counted in Redis. */
+export type StoreErrorVerdict = 'local' | 'allow' | 'deny'
+
+/** Whether a login was checked or refused for the wrong passwords before it. */
+export type LockoutVerdict = 'open' | 'locked'
+
 /** Every value of every label whose set is fixed, for the documentation and for the series that exist from the start. */
 export const labelValues = {
   route: Object.keys(routeMethods) as readonly RouteLabel[],
@@ -137,6 +152,20 @@ export const labelValues = {
   comparison: ['same', 'would_grant', 'would_refuse'] as const satisfies readonly ShadowComparison[],
   walk: ['success', 'error'] as const satisfies readonly WalkResult[],
   way: ['lane', 'ordinary'] as const satisfies readonly BlobWay[],
+  fault: [
+    'timeout',
+    'down',
+    'open',
+    'readonly',
+    'loading',
+    'memory',
+    'login',
+    'cluster',
+    'other',
+  ] as const satisfies readonly StoreFault[],
+  limit: ['admitted', 'refused', 'forced'] as const satisfies readonly LimitVerdict[],
+  onStoreError: ['local', 'allow', 'deny'] as const satisfies readonly StoreErrorVerdict[],
+  lockout: ['open', 'locked'] as const satisfies readonly LockoutVerdict[],
 }
 
 /** What can be reloaded while the gateway runs. */

@@ -22,6 +22,7 @@ function define<const Label extends string = never>(
 const transferBuckets = [0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 10, 60, 300, 900]
 const answerBuckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60]
 const loginBuckets = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5]
+const storeBuckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05]
 
 export const definitions = {
   requests: define(
@@ -146,6 +147,39 @@ export const definitions = {
     'counter',
     'wharfgate_mounts_removed_total',
     'Cross-repository mounts that the user may not make and that became ordinary uploads.',
+  ),
+  storeUp: define(
+    'gauge',
+    'wharfgate_store_up',
+    'Whether Redis answers; 0 is an alarm. Always 1 where limits are counted in memory.',
+  ),
+  storeErrors: define('counter', 'wharfgate_store_errors_total', 'Commands that Redis did not answer, by reason.', [
+    'fault',
+  ]),
+  storeDuration: define(
+    'histogram',
+    'wharfgate_store_command_duration_seconds',
+    'Time until Redis answered a command.',
+    [],
+    storeBuckets,
+  ),
+  limitDecisions: define(
+    'counter',
+    'wharfgate_rate_limit_decisions_total',
+    'Requests that a bucket was asked about, by its name in the configuration and its answer.',
+    ['bucket', 'decision'],
+  ),
+  limitsUncounted: define(
+    'counter',
+    'wharfgate_rate_limit_uncounted_total',
+    'Requests whose limits could not be counted in Redis, by what rateLimit.onStoreError did with them.',
+    ['verdict'],
+  ),
+  lockouts: define(
+    'counter',
+    'wharfgate_lockout_decisions_total',
+    'Logins that had to be checked, by whether wrong passwords before them locked them out.',
+    ['decision'],
   ),
   handshakeErrors: define('counter', 'wharfgate_tls_handshake_errors_total', 'TLS handshakes that failed.', ['reason']),
   certificateNotAfter: define(

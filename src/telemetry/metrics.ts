@@ -18,6 +18,8 @@ import type {
   ReloadPart,
   RouteLabel,
 } from './labels.ts'
+import { limitMetrics } from './limit-metrics.ts'
+import type { LimitMetrics } from './limit-metrics.ts'
 import { counter, counterBy, gauge, histogram, remembered } from './metric-children.ts'
 import { definitions } from './metric-definitions.ts'
 import { policyMetrics } from './policy-metrics.ts'
@@ -50,6 +52,7 @@ export type ExchangeSample = {
 
 /** The counters of one gateway. Every argument that becomes a label is of a closed set. */
 export type Metrics = AuditMetrics &
+  LimitMetrics &
   PolicyMetrics & {
     readonly exchangeStarted: () => void
     readonly exchangeEnded: (sample: ExchangeSample) => void
@@ -112,6 +115,7 @@ export function createMetrics(build: BuildInfo, nodeMetrics = true): Metrics {
     ...reloadMetrics(registry),
     ...auditMetrics(registry),
     ...policyMetrics(registry),
+    ...limitMetrics(registry),
     exposition: async () => ({ contentType: registry.contentType, text: await registry.metrics() }),
   }
 }

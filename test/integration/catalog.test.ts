@@ -3,7 +3,8 @@ import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { catalogAnswer } from '../../src/proxy/catalog/answer.ts'
 import { createCatalog } from '../../src/proxy/catalog/catalog.ts'
-import type { Catalog, CatalogOptions, WalkEnd } from '../../src/proxy/catalog/catalog.ts'
+import type { Catalog, CatalogOptions } from '../../src/proxy/catalog/catalog.ts'
+import type { CatalogWalk } from '../../src/telemetry/policy-events.ts'
 import { createUpstreamPages } from '../../src/proxy/catalog/upstream-page.ts'
 import { createUpstreamClient } from '../../src/proxy/upstream-client.ts'
 import { parseRepositoryName } from '../../src/registry/name.ts'
@@ -14,13 +15,13 @@ import { startRealRegistry } from '../support/real-registry.ts'
 import type { RealRegistry } from '../support/real-registry.ts'
 import { until } from '../support/until.ts'
 
-type Listing = { readonly catalog: Catalog; readonly ends: readonly WalkEnd[]; readonly stop: () => void }
+type Listing = { readonly catalog: Catalog; readonly ends: readonly CatalogWalk[]; readonly stop: () => void }
 
 /** A catalog of an upstream, over connections of its own. */
 function catalogOf(upstreamUrl: string, options: Partial<CatalogOptions> = {}): Listing {
   const timeouts = { connectMs: 5_000, headersMs: 20_000, commitHeadersMs: 20_000, inactivityMs: 20_000 }
   const client = createUpstreamClient({ ...timeouts, keepAliveMs: 60_000 }, undefined)
-  const ends: WalkEnd[] = []
+  const ends: CatalogWalk[] = []
   const fetchPage = createUpstreamPages({
     open: client.open,
     url: new URL(upstreamUrl),

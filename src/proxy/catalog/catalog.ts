@@ -1,23 +1,12 @@
 import { RegistryError } from '../../registry/error.ts'
 import type { RepositoryName } from '../../registry/name.ts'
+import type { CatalogWalk } from '../../telemetry/policy-events.ts'
 import { createTurns, scanPage } from './scan.ts'
 import type { ListFilter, NamePage, PageWanted } from './scan.ts'
 import { withName } from './snapshot.ts'
 import type { Snapshot, SnapshotBounds } from './snapshot.ts'
 import { walkCatalog } from './walk.ts'
 import type { FetchPage } from './walk.ts'
-
-/** How a walk ended, for metrics and log. */
-export type WalkEnd =
-  | {
-      readonly kind: 'complete'
-      readonly seconds: number
-      readonly names: number
-      readonly pages: number
-      /** Entries that are no names by the registry's grammar, and that nobody is shown. */
-      readonly ignored: number
-    }
-  | { readonly kind: 'failed'; readonly seconds: number; readonly error: unknown }
 
 export type CatalogOptions = SnapshotBounds & {
   readonly fetchPage: FetchPage
@@ -27,7 +16,7 @@ export type CatalogOptions = SnapshotBounds & {
   readonly staleMs: number
   /** How long a question waits for a walk when there is nothing to show; a small registry is walked in that time. */
   readonly waitMs: number
-  readonly observe: { walked(end: WalkEnd): void }
+  readonly observe: { walked(end: CatalogWalk): void }
   /** Milliseconds since some fixed moment; never backwards. */
   readonly now?: () => number
 }

@@ -38,6 +38,7 @@ describe('an audit line', () => {
       shadowDecision: null,
       mountRemoved: false,
       protectedTags: null,
+      bucket: null,
       status: 200,
       errorId: null,
       bytesUp: 0,

@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals'
 import { createCatalog } from '../../../../src/proxy/catalog/catalog.ts'
-import type { CatalogOptions, WalkEnd } from '../../../../src/proxy/catalog/catalog.ts'
+import type { CatalogOptions } from '../../../../src/proxy/catalog/catalog.ts'
+import type { CatalogWalk } from '../../../../src/telemetry/policy-events.ts'
 import type { UpstreamPage } from '../../../../src/proxy/catalog/walk.ts'
 import { RegistryError } from '../../../../src/registry/error.ts'
 import { until } from '../../../support/until.ts'
@@ -19,7 +20,7 @@ const all = (): boolean => true
 /** A catalog whose upstream answers when it is told to, and whose time a test moves. */
 function catalogAt(options: Partial<CatalogOptions> = {}) {
   const asked: Asked[] = []
-  const ends: WalkEnd[] = []
+  const ends: CatalogWalk[] = []
   let nowMs = 1_000_000
   const catalog = createCatalog({
     fetchPage: (cursor, signal) =>
