@@ -1,6 +1,4 @@
-import { validateHeaderValue } from 'node:http'
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Readable } from 'node:stream'
 import { RegistryError } from '../registry/error.ts'
 import type { Grant } from '../registry/grant.ts'
 import { printTarget } from '../registry/route.ts'
@@ -9,21 +7,17 @@ import type { Transfer } from '../registry/transfer.ts'
 import type { CatalogWalk } from '../telemetry/policy-events.ts'
 import { createAnswerPolicy } from './answer.ts'
 import type { RedirectSettings } from './answer.ts'
-import { closeUnlessComplete, endAnswer } from './early-answer.ts'
 import { createAsk, maxManifestBytes } from './ask.ts'
-import type { AskObserver, Asked, AskedBlob, AskedWhole } from './ask.ts'
+import type { AskObserver, Asked } from './ask.ts'
 import { createBlobLane } from './blob-stream.ts'
 import { createBufferPool } from './buffer-pool.ts'
 import { createListing } from './catalog/listing.ts'
 import { createGuardedPush } from './guarded-push.ts'
-import { createInactivityTimer } from './inactivity.ts'
-import type { BlobStreamOptions } from './lane-body.ts'
 import { createLaneConnections } from './lane-connections.ts'
-import { startPump } from './pump.ts'
-import { brokenOffBy } from './pump-end.ts'
 import { bodyFraming, upstreamRequestHeaders } from './request-headers.ts'
 import type { BodyFraming, Forwarding } from './request-headers.ts'
-import { clientResponseHeaders } from './response-headers.ts'
+import { createRespond } from './respond.ts'
+import type { Answerable } from './respond.ts'
 import { createTagLock } from './tag-lock.ts'
 import { createUpstreamClient } from './upstream-client.ts'
 import type { OpenCall, OpenUpstream, UpstreamCall, UpstreamTimeouts } from './upstream-client.ts'
@@ -48,6 +42,8 @@ export type ProxyObserver = AskObserver & {
   upstreamRefusedGateway(): void
   catalogWalked(end: CatalogWalk): void
 }
+
+type CatalogRequest = Extract<RegistryRequest, { kind: 'catalog' }>
 
 export type Proxy = {
   /**
@@ -117,6 +113,11 @@ export function createProxy(settings: ProxySettings, observe: ProxyObserver): Pr
     },
   })
   const answers = createAnswerPolicy(settings.redirects, credential !== undefined, timeouts.headersMs)
+  const respond = createRespond({
+    writeInactivityMs: settings.clientWriteInactivityMs,
+    sourceInactivityMs: timeouts.inactivityMs,
+  })
+
   async function forward(...[req, res, grant, transfer, about]: Parameters<Proxy['forward']>): Promise<void> {
     const { request } = grant
     // The client may have left while it was being authenticated; its close has been told then, and is not told again.
@@ -124,8 +125,9 @@ export function createProxy(settings: ProxySettings, observe: ProxyObserver): Pr
       transfer.end('aborted-by-client')
       return
     }
+    const question = { req, res, request, transfer }
     if (request.kind === 'catalog') {
-      await list(req, res, request, grant, transfer)
+      await list(question, request, grant)
       return
     }
     const framing = bodyFraming(req)
@@ -145,7 +147,6 @@ export function createProxy(settings: ProxySettings, observe: ProxyObserver): Pr
       return current
     }
     res.once('close', () => current?.request.destroy())
-    const question = { req, res, request, transfer }
     const call = callFor(framing)
     const asked =
       request.kind === 'manifest' && grant.preconditions.protectedTags.length > 0
@@ -156,55 +157,32 @@ export function createProxy(settings: ProxySettings, observe: ProxyObserver): Pr
       res.destroy()
       return
     }
-    if (asked.kind === 'blob') await streamBlob(req, res, request, asked, transfer)
-    else if (asked.kind === 'whole') await sendWhole(req, res, request, asked, transfer)
+    if (asked.kind === 'blob') await respond.blob(question, asked)
+    else if (asked.kind === 'whole') await respond.whole(question, asked)
     else {
       if (isNewManifest(request, asked.response.statusCode)) listing.add(request.repository)
-      await answer(req, res, request, asked, transfer, about, open)
+      await answer(question, asked, about, open)
     }
   }
 
   /** Answers for the whole registry from what is known of it; this request costs the upstream nothing. */
-  async function list(
-    req: IncomingMessage,
-    res: ServerResponse,
-    request: Extract<RegistryRequest, { kind: 'catalog' }>,
-    grant: Grant,
-    transfer: Transfer,
-  ): Promise<void> {
-    const given = await listing.answer(res, request.page, grant)
+  async function list(question: Answerable, { page }: CatalogRequest, grant: Grant): Promise<void> {
+    const { res, transfer } = question
+    const given = await listing.answer(res, page, grant)
     if (given === undefined) {
       transfer.end('aborted-by-client')
       return
     }
-    writeHead(req, res, given.status, given.headers)
-    const text = request.method === 'HEAD' ? undefined : given.text
-    if (text !== undefined) void transfer.charge('down', Buffer.byteLength(text))
-    await finish(req, res, transfer, text)
+    const { status, headers, text } = given
+    await respond.given(question, { status, headers, content: { kind: 'text', text } })
   }
 
   /** Writes the answer that the client gets for the one the upstream gave. */
-  async function answer(
-    req: IncomingMessage,
-    res: ServerResponse,
-    request: RegistryRequest,
-    asked: Asked,
-    transfer: Transfer,
-    about: Forwarding,
-    open: OpenUpstream,
-  ): Promise<void> {
+  async function answer(question: Answerable, asked: Asked, about: Forwarding, open: OpenUpstream): Promise<void> {
+    const { req, res, request, transfer } = question
     const unfinished = asked.request?.writableEnded === false ? asked.request : undefined
     try {
-      const given = await answers.judge(asked.response, request, req.headers, about.requestId, open)
-      writeHead(req, res, given.status, given.headers)
-      if (given.content.kind === 'text') {
-        const text = request.method === 'HEAD' ? undefined : given.content.text
-        if (text !== undefined) void transfer.charge('down', Buffer.byteLength(text))
-        await finish(req, res, transfer, text)
-      } else if (given.content.kind === 'none') {
-        given.content.discard.resume()
-        await finish(req, res, transfer)
-      } else await stream(req, res, given.content.stream, transfer)
+      await respond.given(question, await answers.judge(asked.response, request, req.headers, about.requestId, open))
     } catch (error) {
       if (res.destroyed) {
         transfer.end('aborted-by-client')
@@ -216,98 +194,6 @@ export function createProxy(settings: ProxySettings, observe: ProxyObserver): Pr
       // A connection on which the request was not written to its end cannot be used again.
       unfinished?.destroy()
     }
-  }
-
-  /** Sends content that is there already. */
-  async function sendWhole(
-    req: IncomingMessage,
-    res: ServerResponse,
-    request: RegistryRequest,
-    { head, content }: AskedWhole,
-    transfer: Transfer,
-  ): Promise<void> {
-    const headers = clientResponseHeaders(head.headers, head.statusCode, request)
-    await transfer.charge('down', content.length)
-    if (res.destroyed) {
-      transfer.end('aborted-by-client')
-      return
-    }
-    writeHead(req, res, head.statusCode, headers)
-    await finish(req, res, transfer, content)
-  }
-
-  /** Passes a blob on that comes by its lane; head and end are written as for any other answer. */
-  async function streamBlob(
-    req: IncomingMessage,
-    res: ServerResponse,
-    request: RegistryRequest,
-    { head, body }: AskedBlob,
-    transfer: Transfer,
-  ): Promise<void> {
-    try {
-      writeHead(req, res, head.statusCode, clientResponseHeaders(head.headers, head.statusCode, request))
-    } catch (error) {
-      body.discard()
-      throw error
-    }
-    const end = await body.stream(res, limits(transfer))
-    if (end.kind === 'complete') {
-      await finish(req, res, transfer)
-      return
-    }
-    transfer.end(brokenOffBy(end))
-    res.destroy()
-  }
-
-  async function stream(
-    req: IncomingMessage,
-    res: ServerResponse,
-    source: Readable,
-    transfer: Transfer,
-  ): Promise<void> {
-    const end = await startPump(source, res, limits(transfer)).ended
-    if (end.kind === 'complete') {
-      await finish(req, res, transfer)
-      return
-    }
-    transfer.end(brokenOffBy(end))
-    source.destroy()
-    res.destroy()
-  }
-
-  /** How a download is counted, and how long either side may keep it standing still. */
-  function limits(transfer: Transfer): BlobStreamOptions {
-    return {
-      charge: (bytes) => transfer.charge('down', bytes),
-      sourceIdleMs: timeouts.inactivityMs,
-      sinkIdleMs: settings.clientWriteInactivityMs,
-    }
-  }
-
-  /** Ends the response and waits until the client has taken it. */
-  async function finish(
-    req: IncomingMessage,
-    res: ServerResponse,
-    transfer: Transfer,
-    content?: string | Buffer,
-  ): Promise<void> {
-    const { promise: taken, resolve } = Promise.withResolvers<undefined>()
-    const timer = createInactivityTimer({
-      limitMs: settings.clientWriteInactivityMs,
-      counts: () => true,
-      onIdle: () => {
-        transfer.end('aborted-by-gateway')
-        res.destroy()
-      },
-    })
-    const onEnd = (): void => {
-      resolve(undefined)
-    }
-    res.once('finish', onEnd).once('close', onEnd)
-    await endAnswer(req, res, content)
-    if (!res.destroyed && !res.writableFinished) await taken
-    timer.stop()
-    transfer.end(res.writableFinished ? 'complete' : 'aborted-by-client')
   }
 
   return {
@@ -328,31 +214,10 @@ export function createProxy(settings: ProxySettings, observe: ProxyObserver): Pr
   }
 }
 
-/** Sets status and headers; nothing of them when one cannot be sent. */
-function writeHead(
-  req: IncomingMessage,
-  res: ServerResponse,
-  status: number,
-  headers: ReadonlyMap<string, string>,
-): void {
-  for (const [name, value] of headers) checkHeader(name, value)
-  closeUnlessComplete(req, res)
-  res.statusCode = status
-  for (const [name, value] of headers) res.setHeader(name, value)
-}
-
 /** Whether an answer tells of a manifest that was stored: its repository is there from now on. */
 function isNewManifest(
   request: RegistryRequest,
   status: number | undefined,
 ): request is Extract<RegistryRequest, { kind: 'manifest' }> {
   return request.kind === 'manifest' && request.method === 'PUT' && status === 201
-}
-
-function checkHeader(name: string, value: string): void {
-  try {
-    validateHeaderValue(name, value)
-  } catch (error) {
-    throw new RegistryError('upstreamInvalid', { cause: error })
-  }
 }
