@@ -15,6 +15,8 @@ export type Person = { readonly label: string; readonly principal: Principal }
 
 /** Somebody whom no rule names. */
 const stranger = 'somebody-else'
+/** What stands where a wildcard does, and for a group where there is none. */
+const example = 'example'
 
 function personOf({ kind, name, text }: Subject, method: AuthenticationMethod): Person {
   switch (kind) {
@@ -100,7 +102,7 @@ export function exampleTargets(policy: LoadedPolicy, people: readonly Person[]):
   )
   const groupsOfRules = policy.rules.flatMap(({ to }) => to.filter(({ kind }) => kind === 'group'))
   const groups = [...policy.groups, ...groupsOfRules.map(({ name }) => name)]
-  const values = { user: namesIn(users), group: namesIn(groups) }
+  const values = { user: namesIn(users, stranger), group: namesIn(groups, example) }
   const names = [...new Set(patterns.flatMap((pattern) => examplesOf(pattern, values)))].sort()
   const targets = names.flatMap((name) => {
     const parsed = parseTarget(name)
@@ -115,8 +117,10 @@ export function exampleTargets(policy: LoadedPolicy, people: readonly Person[]):
 
 type Values = { readonly user: readonly string[]; readonly group: readonly string[] }
 
-function namesIn(names: readonly string[]): readonly string[] {
-  return [...new Set(names)].filter((name) => variableValue(name) !== undefined)
+/** @param otherwise what stands where the policy names nobody */
+function namesIn(names: readonly string[], otherwise: string): readonly string[] {
+  const found = [...new Set(names)].filter((name) => variableValue(name) !== undefined)
+  return found.length === 0 ? [otherwise] : found
 }
 
 function isWild(segment: Segment): boolean {
@@ -133,8 +137,6 @@ function examplesOf({ segments, variables }: RepositoryPattern, { user, group }:
     ),
   )
 }
-
-const example = 'example'
 
 function exampleOf(segment: Segment, values: Readonly<Record<'user' | 'group', string>>): string {
   switch (segment.kind) {

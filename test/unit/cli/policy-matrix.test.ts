@@ -55,6 +55,13 @@ describe('wharfgate policy matrix', () => {
     expect(code).toBe(0)
   })
 
+  test('shows a pattern of users and groups for somebody where the policy names none', async () => {
+    const policy = 'rules:\n  - { allow: pull, to: authenticated, on: ["${user}/**", "by-${group}/*"] }\n'
+    const shown = await cells(policy)
+    expect(shown['somebody-else/example authenticated']).toBe('pull list')
+    expect(shown['by-example/example authenticated']).toBe('-')
+  })
+
   test('prints the people and the repositories that are named', async () => {
     const file = terminal.write('repositories.txt', '# two\nteam/b\n\n  team/c:v1\r\n')
     const people = 'alice,group:developers,authenticated,anonymous,user:authenticated'
