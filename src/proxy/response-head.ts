@@ -63,9 +63,6 @@ const single = new Set([
  * lines of visible ASCII, exactly one canonical Content-Length unless the status has no body, no transfer encoding.
  */
 export function readResponseHead(bytes: Buffer): ReadHead {
-  // Whoever does not begin like this will not end like it either, and is not waited for.
-  const beginning = bytes.toString('latin1', 0, Math.min(bytes.length, protocol.length))
-  if (!protocol.startsWith(beginning)) return unusual('a beginning that is not HTTP/1.1')
   const end = bytes.indexOf('\r\n\r\n')
   if (end > maxHeadBytes || (end === -1 && bytes.length > maxHeadBytes)) return unusual('a head of more than 16 KiB')
   if (end === -1) return beginsPlain(bytes.toString('latin1')) ? { kind: 'incomplete' } : unusual('no head of HTTP/1.1')
@@ -87,6 +84,7 @@ export function readResponseHead(bytes: Buffer): ReadHead {
 
 /** Whether the beginning of a head may still become a plain one; nobody should wait for the end of what is none. */
 function beginsPlain(text: string): boolean {
+  if (!protocol.startsWith(text.slice(0, protocol.length))) return false
   const lineEnd = text.indexOf('\r\n')
   return (lineEnd === -1 || statusLinePattern.test(text.slice(0, lineEnd))) && !/(?<!\r)\n/.test(text)
 }
