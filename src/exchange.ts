@@ -22,6 +22,8 @@ export type Exchange = {
   readonly clientAddress: string
   /** Counts the bytes of both directions; its `end` says how they came to their end. */
   readonly transfer: Transfer
+  /** Ends a transfer with the exchange where nobody did before, and at once where that is over; answers it. */
+  hold(transfer: Transfer): Transfer
   /** Adds what has been learned; told to telemetry when the exchange ends. */
   note(facts: Partial<Facts>): void
 }
@@ -82,6 +84,8 @@ export function beginExchange(req: IncomingMessage, res: ServerResponse, depende
   const userAgent = req.headers['user-agent']
   const facts: Partial<Facts> = {}
   let outcome: TransferOutcome | undefined
+  let outer: Transfer | undefined
+  let isOver = false
 
   const exchange: Exchange = {
     requestId: dependencies.newRequestId(),
@@ -94,6 +98,11 @@ export function beginExchange(req: IncomingMessage, res: ServerResponse, depende
         outcome ??= how
       },
     },
+    hold: (transfer) => {
+      if (isOver) transfer.end('aborted-by-client')
+      else outer = transfer
+      return transfer
+    },
     note: (learned) => {
       Object.assign(facts, learned)
     },
@@ -101,6 +110,9 @@ export function beginExchange(req: IncomingMessage, res: ServerResponse, depende
   const whenClosed = Promise.withResolvers<undefined>()
   function end(): void {
     if (!release(socket, res)) return
+    isOver = true
+    // What the outer one still has to count is counted before the record is made.
+    outer?.end(outcome ?? (res.writableFinished ? 'complete' : 'aborted-by-client'))
     observe.exchangeEnded({
       requestId: exchange.requestId,
       startedAtMs,
