@@ -33,6 +33,7 @@ export type PartDescription = {
 
 const engine: Source = { kind: 'debian', group: 'engine', packages: [['docker.io', 'docker-cli'], ['docker.io']] }
 const containers: Source = { kind: 'debian', group: 'containers', packages: [['podman', 'buildah', 'skopeo']] }
+const directory: Source = { kind: 'debian', group: 'slapd', packages: [['slapd', 'ldap-utils']] }
 const debian = (name: string) => ({ kind: 'debian', group: name, packages: [[name]] }) as const
 const version = ['--version']
 
@@ -54,6 +55,8 @@ export const catalogue: readonly PartDescription[] = [
     source: debian('apache2-utils'),
     needs: [],
   },
+  { name: 'slapd', commands: ['slapd'], probe: ['-VV'], expected: /OpenLDAP/, source: directory, needs: [] },
+  { name: 'ldapsearch', commands: ['ldapsearch'], probe: ['-VV'], source: directory, needs: [] },
   { name: 'sslscan', commands: ['sslscan'], probe: version, source: debian('sslscan'), needs: [] },
   { name: 'promtool', commands: ['promtool'], probe: version, source: debian('prometheus'), needs: [] },
   { name: 'ip', commands: ['ip'], probe: ['-V'], source: debian('iproute2'), needs: ['linux'] },
