@@ -57,6 +57,15 @@ export const catalogue: readonly PartDescription[] = [
   },
   { name: 'slapd', commands: ['slapd'], probe: ['-VV'], expected: /OpenLDAP/, source: directory, needs: [] },
   { name: 'ldapsearch', commands: ['ldapsearch'], probe: ['-VV'], source: directory, needs: [] },
+  {
+    // Started with --sentinel, it is the watchman of its own kind.
+    name: 'redis-server',
+    commands: ['redis-server', 'valkey-server'],
+    probe: version,
+    expected: /Redis|Valkey/,
+    source: { kind: 'debian', group: 'redis', packages: [['redis-server'], ['valkey-server']] },
+    needs: [],
+  },
   { name: 'sslscan', commands: ['sslscan'], probe: version, source: debian('sslscan'), needs: [] },
   { name: 'promtool', commands: ['promtool'], probe: version, source: debian('prometheus'), needs: [] },
   { name: 'ip', commands: ['ip'], probe: ['-V'], source: debian('iproute2'), needs: ['linux'] },

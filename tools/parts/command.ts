@@ -48,7 +48,7 @@ export function findExecutables(name: string, path: string): readonly string[] {
 
 /** The first dotted number of a `--version` answer, with what follows it up to a space or comma. */
 export function findVersion(output: string): string | undefined {
-  return /(?:^|[\s:v])(\d+\.\d+[^\s,]*)/.exec(output)?.[1]
+  return /(?:^|[\s:v]|v=)(\d+\.\d+[^\s,]*)/.exec(output)?.[1]
 }
 
 /** The one line of a failed command that says most: the last that names an error, else the last. */

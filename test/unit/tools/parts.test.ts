@@ -31,6 +31,7 @@ describe('findVersion', () => {
     ['Docker version 28.2.2, build e6534b4', '28.2.2'],
     ['buildah version 1.28.2 (image-spec 1.0.2-dev, runtime-spec 1.0.2-dev)', '1.28.2'],
     ['OpenSSL 3.0.19 27 Jan 2026 (Library: OpenSSL 3.0.19 27 Jan 2026)', '3.0.19'],
+    ['Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64', '7.0.15'],
     ['probe:{SHA}kTBWrdsPZkbBpUbVb6p/Y3cqYPQ=', undefined],
   ])('reads %j', (output, version) => {
     expect(findVersion(output)).toBe(version)
