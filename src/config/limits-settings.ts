@@ -189,6 +189,8 @@ function* faultsOfQuota({ unit, quota, windowSeconds, burst, onExceeded }: Bucke
   }
   if (onExceeded === 'refuse' && burst !== undefined && burst > quota)
     yield ['burst', `must be at most the quota, ${quota}; raise quota, or windowSeconds with it`]
+  if (unit === 'bytes' && onExceeded === 'slow' && burst !== undefined)
+    yield ['burst', 'must be left out where onExceeded is slow, which evens the bytes out within a quarter of a second']
 }
 
 function bucketOf(document: BucketDocument): BucketSettings {
