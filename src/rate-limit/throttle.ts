@@ -10,7 +10,7 @@ export type ThrottleOptions = {
 
 /**
  * Slows the transfers of each identity to one rate that they share, for this process. Bytes are paid for after they have
- * flowed: whoever comes while the bucket of its identity is not in debt goes on at once, and the others wait their turn.
+ * flowed: a transfer goes on at once while the bucket of its identity can pay for them, and else waits until it has.
  */
 export type Throttle = {
   /** Joins a transfer to the others of its identity. */
@@ -23,7 +23,7 @@ export type Throttle = {
 export type ThrottleShare = {
   /**
    * Pays for bytes; a promise is to be waited for before more flow. It never fails, and resolves when the share is left.
-   * No bytes at all wait until what others have used is paid.
+   * No bytes at all wait for those that came before, and for what is owed.
    */
   take(bytes: number): void | Promise<void>
   /** Has what comes next pay for bytes that nobody waits for. */
@@ -34,9 +34,11 @@ export type ThrottleShare = {
 
 /** How much of the rate may come at once, in milliseconds of it. */
 const burstMs = 250
-const minBurstBytes = 64 * 1024
-/** What is charged at once at most: the largest read of a lane. */
-const maxChunkBytes = 1024 * 1024
+/** What is paid at once at most: a large chunk is paid in parts, between which small ones have their turn. */
+const partBytes = 64 * 1024
+/** How far others may go on while a transfer reads its next chunk, before it loses the place that it had among them. */
+const keptPlaceBytes = 1024 * 1024
+const minDebtBytes = 1024 * 1024
 /** Timers of Node do not last longer than 2^31 ms. */
 const maxTimerMs = 2 ** 30
 /** Identities out of use that are looked at when a transfer joins; more than one, so that they become fewer. */
@@ -44,12 +46,12 @@ const looksAtIdle = 4
 
 /**
  * The bucket of one identity. Its waiting transfers are served by start tags (start-time fair queueing): each transfer has
- * a line of its own on which its bytes follow one another, and the one whose next bytes begin first is served, so that
+ * a line of its own on which its bytes follow one another, and the one whose next part begins first is served, so that
  * large chunks get no more than small ones.
  */
 type Bucket = {
   readonly identity: string
-  /** Bytes; negative is debt. As of `atMs`. */
+  /** Bytes; below nothing is what is owed. As of `atMs`. */
   balance: number
   atMs: number
   shares: number
@@ -61,7 +63,8 @@ type Bucket = {
 }
 
 type Waiting = {
-  readonly tag: number
+  tag: number
+  /** Not paid yet. */
   bytes: number
   readonly turn: Promise<void>
   readonly begin: () => void
@@ -70,8 +73,8 @@ type Waiting = {
 /** Creates the throttle of one bucket of the configuration. */
 export function createThrottle({ bytesPerSecond, maxDebtBytes, clock }: ThrottleOptions): Throttle {
   const bytesPerMs = bytesPerSecond / 1000
-  const burstBytes = Math.max(bytesPerMs * burstMs, minBurstBytes)
-  const lowestBalance = -Math.max(maxDebtBytes, maxChunkBytes)
+  const burstBytes = Math.max(bytesPerMs * burstMs, partBytes)
+  const lowestBalance = -Math.max(maxDebtBytes, minDebtBytes)
   const inUse = new Map<string, Bucket>()
   /** Without transfers; forgotten once they are full, since a new bucket would be no different. */
   const idle = new Map<string, Bucket>()
@@ -81,20 +84,27 @@ export function createThrottle({ bytesPerSecond, maxDebtBytes, clock }: Throttle
     bucket.balance = Math.min(burstBytes, bucket.balance + (nowMs - bucket.atMs) * bytesPerMs)
     bucket.atMs = nowMs
   }
+  /** Pays for those that wait as far as the bucket goes, and comes back when it goes further. */
   function serve(bucket: Bucket): void {
     refill(bucket)
-    while (bucket.waiting.length > 0 && bucket.balance >= 0) {
-      const { tag, bytes, begin } = removeEarliest(bucket.waiting)
-      bucket.balance -= bytes
-      bucket.servedTag = Math.max(bucket.servedTag, tag)
-      begin()
+    for (let next = earliest(bucket.waiting); next !== undefined; next = earliest(bucket.waiting)) {
+      const part = Math.min(next.bytes, partBytes)
+      if (bucket.balance < part) {
+        armFor(bucket, part)
+        return
+      }
+      bucket.balance -= part
+      bucket.servedTag = Math.max(bucket.servedTag, next.tag)
+      next.tag += part
+      next.bytes -= part
+      if (next.bytes > 0) continue
+      bucket.waiting.splice(bucket.waiting.indexOf(next), 1)
+      next.begin()
     }
-    arm(bucket)
   }
-  function arm(bucket: Bucket): void {
-    if (bucket.waiting.length === 0 || bucket.cancelTimer !== undefined) return
-    const delayMs = Math.min(maxTimerMs, Math.max(1, Math.ceil(-bucket.balance / bytesPerMs)))
-    bucket.cancelTimer = clock.after(delayMs, () => {
+  function armFor(bucket: Bucket, bytes: number): void {
+    const delayMs = Math.ceil((bytes - bucket.balance) / bytesPerMs)
+    bucket.cancelTimer = clock.after(Math.min(maxTimerMs, Math.max(1, delayMs)), () => {
       bucket.cancelTimer = undefined
       serve(bucket)
     })
@@ -160,8 +170,8 @@ export function createThrottle({ bytesPerSecond, maxDebtBytes, clock }: Throttle
       }
       waiting = { tag, bytes, turn, begin }
       bucket.waiting.push(waiting)
-      arm(bucket)
-      return waiting.turn
+      if (bucket.cancelTimer === undefined) serve(bucket)
+      return turn
     }
     return {
       take: (bytes) => {
@@ -171,11 +181,10 @@ export function createThrottle({ bytesPerSecond, maxDebtBytes, clock }: Throttle
           waiting.bytes += bytes
           return waiting.turn
         }
-        // A transfer that was away for a moment, to read its next chunk, keeps its place.
-        const tag = Math.max(lineEnd, bucket.servedTag - maxChunkBytes)
+        const tag = Math.max(lineEnd, bucket.servedTag - keptPlaceBytes)
         lineEnd = tag + bytes
         refill(bucket)
-        if (bucket.waiting.length > 0 || bucket.balance < 0) return wait(tag, bytes)
+        if (bucket.waiting.length > 0 || bucket.balance < bytes) return wait(tag, bytes)
         bucket.balance -= bytes
         bucket.servedTag = Math.max(bucket.servedTag, tag)
         return undefined
@@ -204,9 +213,11 @@ export function createThrottle({ bytesPerSecond, maxDebtBytes, clock }: Throttle
   }
 }
 
-/** Of those whose bytes begin alike, the first that came. Something must be waiting. */
-function removeEarliest(waiting: Waiting[]): Waiting {
-  const earliest = waiting.reduce((first, other) => (other.tag < first.tag ? other : first))
-  waiting.splice(waiting.indexOf(earliest), 1)
-  return earliest
+/** Of those whose bytes begin alike, the first that came. */
+function earliest(waiting: readonly Waiting[]): Waiting | undefined {
+  let first = waiting[0]
+  for (const other of waiting) {
+    if (first !== undefined && other.tag < first.tag) first = other
+  }
+  return first
 }
