@@ -4,6 +4,8 @@ import { certsCommand } from './certs.ts'
 import { checkCommand } from './check.ts'
 import { hashPasswordCommand } from './hash-password.ts'
 import { healthcheckCommand } from './healthcheck.ts'
+import { limitsCommand } from './limits.ts'
+import { lockoutCommand } from './lockout.ts'
 import { policyCommand } from './policy.ts'
 import { reloadCommand } from './reload.ts'
 import { serveCommand } from './serve.ts'
@@ -23,6 +25,8 @@ export function createProgram(version: string): Command {
     healthcheckCommand(),
     auditCommand(),
     policyCommand(),
+    limitsCommand(),
+    lockoutCommand(),
   ]) {
     program.addCommand(command)
   }

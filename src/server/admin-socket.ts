@@ -3,16 +3,14 @@ import { createServer } from 'node:http'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { connect } from 'node:net'
 import { dirname } from 'node:path'
-import type { ReloadOutcome } from './reloading.ts'
-
-/** What can be asked over the socket; everything that changes state or shows one user's data belongs here. */
-export type AdminCommands = { readonly reload: () => Promise<readonly ReloadOutcome[]> }
+import { answerAdmin } from './admin-commands.ts'
+import type { AdminCommands } from './admin-commands.ts'
 
 export type AdminSocket = { close(): Promise<void> }
 
 /**
- * Listens on a Unix socket that only the owner of the process may open (mode 0600): `POST /reload` answers with the
- * outcomes as JSON. A socket that a killed process left behind is replaced; one that answers is somebody else's.
+ * Listens on a Unix socket that only the owner of the process may open (mode 0600), and answers what is asked there as
+ * JSON. A socket that a killed process left behind is replaced; one that answers is somebody else's.
  *
  * @throws Error of the system when the socket cannot be made
  */
@@ -61,12 +59,8 @@ function isAnswered(path: string): Promise<boolean> {
 
 async function answer(req: IncomingMessage, res: ServerResponse, commands: AdminCommands): Promise<void> {
   req.resume()
-  if (req.url !== '/reload') send(res, 404, { error: 'there is only /reload' })
-  else if (req.method !== 'POST') send(res.setHeader('allow', 'POST'), 405, { error: 'reload is a POST' })
-  else send(res, 200, { outcomes: await commands.reload() })
-}
-
-function send(res: ServerResponse, status: number, value: unknown): void {
+  const { status, value, allow } = await answerAdmin(req.method ?? '', req.url ?? '', commands)
   const body = `${JSON.stringify(value)}\n`
-  res.writeHead(status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }).end(body)
+  const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }
+  res.writeHead(status, { ...headers, ...(allow !== undefined && { allow }) }).end(body)
 }
