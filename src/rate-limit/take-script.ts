@@ -254,10 +254,12 @@ function ageOfPass(data: MemoryData, key: string, args: readonly Argument[], now
   return held > nowMs ? Number(rule) + 1 : nowMs - held
 }
 
-/** Microseconds until a bucket in memory is whole again. */
+/** Microseconds until a bucket in memory is whole again; what lies beyond every debt is cut for good. */
 export function usedOf(data: MemoryData, key: string, nowUs: number, ceilingUs: number): number {
   const arrival = data.get(key)
-  return typeof arrival === 'number' ? Math.max(0, Math.min(arrival - nowUs, ceilingUs)) : 0
+  if (typeof arrival !== 'number') return 0
+  if (arrival - nowUs > ceilingUs) data.set(key, nowUs + ceilingUs, Math.ceil(ceilingUs / 1000))
+  return Math.max(0, Math.min(arrival - nowUs, ceilingUs))
 }
 
 /** The leases of a key in memory that have not ended, each with the time of its end. */
