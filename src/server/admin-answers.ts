@@ -1,9 +1,8 @@
 /** What the admin socket answers about limits and lockouts, as plain JSON: names that scripts rely on. */
-import type { LockedAddress, Lockout } from '../authentication/lockout.ts'
+import type { LockedAddress } from '../authentication/lockout.ts'
 import type { BucketClass, BucketScope } from '../config/limits-settings.ts'
 import type { BucketState } from '../rate-limit/bucket-state.ts'
 import { nameOf, quotaText } from '../rate-limit/limit-words.ts'
-import type { RateLimit } from '../rate-limit/rate-limit.ts'
 
 /** What is left of one bucket that counts a user. */
 export type LimitState = {
@@ -36,35 +35,7 @@ export type LockedOut = {
   readonly lockedUsers: number
 }
 
-export type LimitCommands = {
-  /** Every bucket that counts this user, whether it was ever seen or not. @throws StoreError */
-  show(user: string): Promise<readonly LimitState[]>
-  /**
-   * Makes whole what counts this user alone, or the bucket that is named. @returns the names of the buckets; none where no
-   * such bucket counts the user. @throws StoreError
-   */
-  reset(user: string, bucket?: string): Promise<readonly string[]>
-}
-
-export type LockoutCommands = {
-  /** What is locked now, at most 10,000 addresses. */
-  list(): Promise<readonly LockedOut[]>
-  /**
-   * Forgets wrong passwords: those for a user, those from an address, or those for the one from the other; all where
-   * nothing is named. @returns for how many addresses something was forgotten
-   */
-  clear(what: { readonly address?: string; readonly user?: string }): Promise<number>
-}
-
-export function limitCommands({ show, reset }: Pick<RateLimit, 'show' | 'reset'>): LimitCommands {
-  return { show: async (user) => (await show(user)).map(limitState), reset }
-}
-
-export function lockoutCommands({ list, clear }: Pick<Lockout, 'list' | 'clear'>): LockoutCommands {
-  return { list: async () => (await list()).map(lockedOut), clear }
-}
-
-function limitState({ bucket, identity, remaining, wholeMs }: BucketState): LimitState {
+export function limitAnswer({ bucket, identity, remaining, wholeMs }: BucketState): LimitState {
   return {
     bucket: bucket.name,
     scope: bucket.scope,
@@ -79,6 +50,6 @@ function limitState({ bucket, identity, remaining, wholeMs }: BucketState): Limi
   }
 }
 
-function lockedOut({ address, lockedMs, failures, lockedUsers }: LockedAddress): LockedOut {
+export function lockedAnswer({ address, lockedMs, failures, lockedUsers }: LockedAddress): LockedOut {
   return { address, lockedSeconds: Math.ceil(lockedMs / 1000), failures, lockedUsers }
 }

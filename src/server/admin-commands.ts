@@ -1,16 +1,18 @@
 /** What can be asked over the admin socket. */
 import { isIP } from 'node:net'
+import type { Lockout } from '../authentication/lockout.ts'
 import { basicUserName } from '../config/values.ts'
 import { parseAddress } from '../listener/client-address.ts'
+import type { RateLimit } from '../rate-limit/rate-limit.ts'
 import { StoreError } from '../store/store.ts'
-import type { LimitCommands, LockoutCommands } from './admin-answers.ts'
+import { limitAnswer, lockedAnswer } from './admin-answers.ts'
 import type { ReloadOutcome } from './reloading.ts'
 
 /** Everything that changes state or shows one user's data belongs here. What is switched off is absent. */
 export type AdminCommands = {
   readonly reload: () => Promise<readonly ReloadOutcome[]>
-  readonly limits?: LimitCommands
-  readonly lockout?: LockoutCommands
+  readonly limits?: Pick<RateLimit, 'show' | 'reset'> | undefined
+  readonly lockout?: Pick<Lockout, 'list' | 'clear'> | undefined
   /** Whether the counters are those of all replicas; else they are this gateway's alone. */
   readonly isShared?: boolean
 }
@@ -47,7 +49,7 @@ const routes: readonly Route[] = [
     answer: async ({ limits, isShared = false }, values) => {
       const user = values.get('user') ?? ''
       if (limits === undefined) return limitsOff
-      return ok({ user, isShared, limits: await limits.show(user) })
+      return ok({ user, isShared, limits: (await limits.show(user)).map(limitAnswer) })
     },
   },
   {
@@ -63,7 +65,7 @@ const routes: readonly Route[] = [
     usage: 'GET /lockout',
     parameters: {},
     answer: async ({ lockout, isShared = false }) =>
-      lockout === undefined ? lockoutOff : ok({ isShared, locked: await lockout.list() }),
+      lockout === undefined ? lockoutOff : ok({ isShared, locked: (await lockout.list()).map(lockedAnswer) }),
   },
   {
     method: 'POST',

@@ -4,7 +4,6 @@ import type { BucketState } from '../../../src/rate-limit/bucket-state.ts'
 import { everybody, groupIdentity, userIdentity } from '../../../src/rate-limit/identity.ts'
 import type { RateLimit } from '../../../src/rate-limit/rate-limit.ts'
 import { StoreError } from '../../../src/store/store.ts'
-import { limitCommands } from '../../../src/server/admin-answers.ts'
 import { startAdminSite } from './admin-terminal.ts'
 import type { AdminSite } from './admin-terminal.ts'
 
@@ -82,14 +81,14 @@ async function start(limits: Partial<Pick<RateLimit, 'show' | 'reset'>> = {}, is
   site = await startAdminSite(
     {
       isShared,
-      limits: limitCommands({
+      limits: {
         show: (user) => Promise.resolve(user === 'alice' ? buckets : []),
         reset: (...words) => {
           asked.push(words)
           return Promise.resolve(words[0] === 'alice' ? ['pulls-per-user', 'pushes'] : [])
         },
         ...limits,
-      }),
+      },
     },
     limitsCommand,
   )

@@ -1,7 +1,6 @@
 import { afterEach, describe, expect, test } from '@jest/globals'
 import { lockoutCommand } from '../../../src/cli/lockout.ts'
 import type { LockedAddress } from '../../../src/authentication/lockout.ts'
-import { lockoutCommands } from '../../../src/server/admin-answers.ts'
 import { startAdminSite } from './admin-terminal.ts'
 import type { AdminSite } from './admin-terminal.ts'
 
@@ -16,13 +15,13 @@ const everybody: readonly LockedAddress[] = [
 
 async function start(locked: readonly LockedAddress[] = everybody, cleared = 1, isShared = true) {
   const asked: unknown[] = []
-  const lockout = lockoutCommands({
+  const lockout = {
     list: () => Promise.resolve(locked),
     clear: (selection: unknown) => {
       asked.push(selection)
       return Promise.resolve(cleared)
     },
-  })
+  }
   site = await startAdminSite({ isShared, lockout }, lockoutCommand)
   return asked
 }

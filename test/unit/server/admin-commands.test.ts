@@ -1,5 +1,4 @@
 import { describe, expect, test } from '@jest/globals'
-import { limitCommands, lockoutCommands } from '../../../src/server/admin-answers.ts'
 import { answerAdmin } from '../../../src/server/admin-commands.ts'
 import type { AdminCommands } from '../../../src/server/admin-commands.ts'
 import type { BucketState } from '../../../src/rate-limit/bucket-state.ts'
@@ -48,7 +47,7 @@ function recorded() {
   const commands: AdminCommands = {
     isShared: true,
     reload: () => Promise.resolve([]),
-    limits: limitCommands({
+    limits: {
       show: (user) => {
         asked.push({ show: user })
         return Promise.resolve([state])
@@ -57,14 +56,14 @@ function recorded() {
         asked.push({ reset: user, bucket })
         return Promise.resolve(bucket === 'nobody-has-it' ? [] : ['pulls-per-user'])
       },
-    }),
-    lockout: lockoutCommands({
+    },
+    lockout: {
       list: () => Promise.resolve([{ address: '192.0.2.7', lockedMs: 1001, failures: 51, lockedUsers: 1 }]),
       clear: (selection) => {
         asked.push({ clear: selection })
         return Promise.resolve(2)
       },
-    }),
+    },
   }
   return { asked, commands }
 }
