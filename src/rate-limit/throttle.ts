@@ -36,8 +36,6 @@ export type ThrottleShare = {
 const burstMs = 250
 /** What is paid at once at most: a large chunk is paid in parts, between which small ones have their turn. */
 const partBytes = 64 * 1024
-/** How far others may go on while a transfer reads its next chunk, before it loses the place that it had among them. */
-const keptPlaceBytes = 1024 * 1024
 const minDebtBytes = 1024 * 1024
 /** Timers of Node do not last longer than 2^31 ms. */
 const maxTimerMs = 2 ** 30
@@ -55,7 +53,7 @@ type Bucket = {
   balance: number
   atMs: number
   shares: number
-  /** The furthest start tag that was served. */
+  /** The start tag that was served last; none that waits is less. */
   servedTag: number
   /** In the order they came. */
   readonly waiting: Waiting[]
@@ -94,7 +92,7 @@ export function createThrottle({ bytesPerSecond, maxDebtBytes, clock }: Throttle
         return
       }
       bucket.balance -= part
-      bucket.servedTag = Math.max(bucket.servedTag, next.tag)
+      bucket.servedTag = next.tag
       next.tag += part
       next.bytes -= part
       if (next.bytes > 0) continue
@@ -104,7 +102,7 @@ export function createThrottle({ bytesPerSecond, maxDebtBytes, clock }: Throttle
   }
   function armFor(bucket: Bucket, bytes: number): void {
     const delayMs = Math.ceil((bytes - bucket.balance) / bytesPerMs)
-    bucket.cancelTimer = clock.after(Math.min(maxTimerMs, Math.max(1, delayMs)), () => {
+    bucket.cancelTimer = clock.after(Math.min(maxTimerMs, delayMs), () => {
       bucket.cancelTimer = undefined
       serve(bucket)
     })
@@ -157,19 +155,22 @@ export function createThrottle({ bytesPerSecond, maxDebtBytes, clock }: Throttle
 
   function share(identity: string): ThrottleShare {
     const bucket = join(identity)
-    /** Where the bytes of this transfer end on its line. */
-    let lineEnd = bucket.servedTag
+    /** Where the bytes that this transfer waited for end on its line. */
+    let lineEnd = 0
     let waiting: Waiting | undefined
     let isLeft = false
 
-    function wait(tag: number, bytes: number): Promise<void> {
+    function wait(bytes: number): Promise<void> {
       const { promise: turn, resolve } = Promise.withResolvers<void>()
       const begin = (): void => {
         waiting = undefined
+        lineEnd = own.tag
         resolve()
       }
-      waiting = { tag, bytes, turn, begin }
-      bucket.waiting.push(waiting)
+      // What a transfer did not use while it was away is not made up for.
+      const own: Waiting = { tag: Math.max(lineEnd, bucket.servedTag), bytes, turn, begin }
+      waiting = own
+      bucket.waiting.push(own)
       if (bucket.cancelTimer === undefined) serve(bucket)
       return turn
     }
@@ -177,16 +178,13 @@ export function createThrottle({ bytesPerSecond, maxDebtBytes, clock }: Throttle
       take: (bytes) => {
         if (isLeft) return undefined
         if (waiting !== undefined) {
-          lineEnd += bytes
           waiting.bytes += bytes
           return waiting.turn
         }
-        const tag = Math.max(lineEnd, bucket.servedTag - keptPlaceBytes)
-        lineEnd = tag + bytes
         refill(bucket)
-        if (bucket.waiting.length > 0 || bucket.balance < bytes) return wait(tag, bytes)
+        // Not past those that wait: small chunks would keep a large one from its part for ever.
+        if (bucket.waiting.length > 0 || bucket.balance < bytes) return wait(bytes)
         bucket.balance -= bytes
-        bucket.servedTag = Math.max(bucket.servedTag, tag)
         return undefined
       },
       owe: (bytes) => {

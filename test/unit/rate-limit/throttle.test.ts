@@ -19,9 +19,9 @@ type Flow = { readonly chunk: number; readonly readMs: number; bytes: number; st
 function startFlow(
   throttle: Throttle,
   clock: FakeClock,
-  how: { identity: string; chunk: number; readMs: number },
+  how: { readonly identity: string; readonly chunk: number; readonly readMs: number },
+  share = throttle.share(how.identity),
 ): Flow {
-  const share = throttle.share(how.identity)
   let isStopped = false
   const flow: Flow = {
     ...how,
@@ -120,16 +120,47 @@ describe('the rate of an identity', () => {
     )
   })
 
-  test('is shared from the moment a transfer joins, and not what others had before', async () => {
+  test.each([
+    ['who joins later', false],
+    ['who did nothing for long', true],
+  ])('is not made up for to %s', async (_, isEarly) => {
     const { clock, throttle } = site(20_000_000)
-    const first = startFlow(throttle, clock, { identity: 'u=alice', chunk: mib, readMs: 1 })
-    await clock.advance(10_000)
+    const how = { identity: 'u=alice', chunk: 256 * kib, readMs: 1 }
+    const early = isEarly ? throttle.share('u=alice') : undefined
+    const first = startFlow(throttle, clock, how)
+    await clock.advance(5000)
     const before = first.bytes
-    const second = startFlow(throttle, clock, { identity: 'u=alice', chunk: 64 * kib, readMs: 1 })
+    const second = startFlow(throttle, clock, how, early)
     await clock.advance(4000)
-    expect(Math.abs(second.bytes - (first.bytes - before))).toBeLessThanOrEqual(4 * mib)
+    expect(Math.abs(second.bytes - (first.bytes - before))).toBeLessThanOrEqual(2 * mib)
     first.stop()
     second.stop()
+  })
+
+  test('is shared alike with one that was not slowed before', async () => {
+    const { clock, throttle } = site(20_000_000)
+    const share = throttle.share('u=alice')
+    for (let times = 0; times < 1000; times += 1) {
+      expect(share.take(64 * kib)).toBeUndefined()
+      await clock.advance(5)
+    }
+    const how = { identity: 'u=alice', chunk: 64 * kib, readMs: 1 }
+    const flows = [startFlow(throttle, clock, how, share), startFlow(throttle, clock, how)]
+    await clock.advance(4000)
+    const [first = 0, second = 0] = flows.map(({ bytes }) => bytes)
+    expect(Math.abs(first - second)).toBeLessThanOrEqual(7 * mib)
+    for (const flow of flows) flow.stop()
+  })
+
+  test('lets nothing small pass a chunk that waits', async () => {
+    const { clock, throttle } = site(1_000_000)
+    void emptied(throttle, 'u=alice', 250_000).take(64 * kib)
+    await clock.advance(60)
+    const turn = waitOf(throttle.share('u=alice'), 1000)
+    await clock.advance(5)
+    expect(turn().kind).toBe('pending')
+    await clock.advance(2)
+    expect(turn().kind).toBe('value')
   })
 
   test('serves those that wait in the order they came', async () => {
@@ -339,8 +370,17 @@ describe('the memory of identities', () => {
     const shares = [throttle.share('u=alice'), throttle.share('u=alice')]
     shares[0]?.leave()
     await clock.advance(60_000)
-    shares[1]?.owe(mib)
     for (let number = 0; number < 10; number += 1) throttle.share('u=bob').leave()
+    shares[1]?.owe(mib)
     expect(throttle.share('u=alice').take(1)).toBeInstanceOf(Promise)
+  })
+
+  test('has one place for who comes back', () => {
+    const { throttle } = site(1_000_000)
+    const share = throttle.share('u=alice')
+    share.owe(mib)
+    share.leave()
+    expect(throttle.share('u=alice').take(1)).toBeInstanceOf(Promise)
+    expect(throttle.identities).toBe(1)
   })
 })
