@@ -40,7 +40,6 @@ type Mutable<Value> = { -readonly [Key in keyof Value]: Value[Key] }
 
 /** What follows `conn=NUMBER` on a line. */
 const lines = {
-  accept: /^fd=\d+ ACCEPT from IP=\S+ \(IP=\S+:(\d+)\)/,
   closed: /^fd=\d+ closed/,
   tls: /^fd=\d+ TLS established/,
   bind: /^op=(\d+) BIND dn="(.*)" method=\d+$/,
@@ -55,13 +54,11 @@ const lines = {
  * the binds and searches on open connections whose answer it does not tell of.
  */
 export function parseLdapLog(text: string, run: number): LdapTraffic & { readonly unanswered: number } {
-  const connections = new Map<string, Mutable<LdapConnection>>()
+  const connections = connectionsIn(text, run)
   const byNumber = new Map<string, Mutable<LdapOperation>>()
   const operations: LdapOperation[] = []
   for (const [, number = '', rest = ''] of text.matchAll(/ conn=(\d+) (.*)$/gm)) {
     const id = `${String(run)}/${number}`
-    const accepted = lines.accept.exec(rest)
-    if (accepted !== null) connections.set(id, { id, port: Number(accepted[1]), isEncrypted: false, isClosed: false })
     const connection = connections.get(id)
     if (connection === undefined) continue
     if (lines.tls.test(rest)) connection.isEncrypted = true
@@ -80,6 +77,17 @@ export function parseLdapLog(text: string, run: number): LdapTraffic & { readonl
       resultCode === undefined && ['bind', 'srch'].includes(kind) && connections.get(connection)?.isClosed === false,
   ).length
   return { connections: [...connections.values()], operations, unanswered }
+}
+
+/** Read first of all: another thread writes their lines, at times after that of the first operation. */
+function connectionsIn(text: string, run: number): Map<string, Mutable<LdapConnection>> {
+  const accepted = text.matchAll(/ conn=(\d+) fd=\d+ ACCEPT from IP=\S+ \(IP=\S+:(\d+)\)/g)
+  return new Map(
+    [...accepted].map(([, number = '', port]) => {
+      const id = `${String(run)}/${number}`
+      return [id, { id, port: Number(port), isEncrypted: false, isClosed: false }]
+    }),
+  )
 }
 
 /** Adds what a later line tells about an operation. */
