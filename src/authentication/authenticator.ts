@@ -1,21 +1,38 @@
 import type { AuthenticationMethod, Principal } from '../registry/principal.ts'
-import type { BasicCredentials } from './credentials.ts'
+import type { NotVerified, VerifiedCredentials } from './verified-credentials.ts'
 
 /** Somebody with a name; the only thing an authenticator can vouch for. */
 export type UserPrincipal = Extract<Principal, { readonly kind: 'user' }>
 
-/** One login under way. */
-export type LoginAttempt = {
-  /** Both parts are not empty. */
-  readonly credentials: BasicCredentials
+/** What a backend wants to know of a login's password. */
+export type PasswordQuestion = {
+  /** Where the backend's answers are remembered. */
+  readonly memory: VerifiedCredentials<UserPrincipal>
+  readonly backend: AuthenticationMethod
+  /** What the backend holds for the name at this moment, such as its hash; '' where it cannot tell. */
+  readonly current: string
+  /** Whether a password could be right at all; one that could not is refused without a check, and counts nothing. */
+  readonly isPossible: (password: string) => boolean
   /**
-   * Takes one of the bounded places for logins that cannot be answered at once; further calls do nothing. An
-   * authenticator calls it before it waits for anything, and not when it answers from memory, so that a flood of bad
-   * logins leaves the good ones that are remembered alone.
+   * Whose password it is. Called only when memory has no answer and everything that guards a check has let it pass.
    *
-   * @throws {RegistryError} `loginsOverloaded` when every place is taken
+   * @param rank whose turn comes first where many wait: 0 first, 7 last
    */
-  readonly takePlace: () => void
+  readonly check: (password: string, rank: number) => Promise<UserPrincipal | NotVerified>
+}
+
+/**
+ * One login under way. An authenticator gets the password in the `check` of a question and nowhere else, so none can hash
+ * it or send it anywhere before memory, the lockout, the limits of logins and the bound on pending ones were asked.
+ */
+export type LoginAttempt = {
+  /** Not empty; the password is not either. */
+  readonly username: string
+  /**
+   * @throws {RegistryError} `loginsOverloaded`, `loginLocked`, `rateLimited` or `limitsUnavailable` when it must not be
+   * checked now; and what `check` throws
+   */
+  verify(question: PasswordQuestion): Promise<UserPrincipal | NotVerified>
 }
 
 /**
@@ -46,8 +63,12 @@ export interface Authenticator {
   slowestCheckMs(): number
 }
 
-/** How a login ended. `unknown`: no backend knows the name. `malformed`: the header could not be read as a login. */
-export type LoginOutcome = 'authenticated' | 'refused' | 'unknown' | 'malformed' | 'unavailable' | 'overloaded'
+/**
+ * How a login ended. `unknown`: no backend knows the name. `malformed`: the header could not be read as a login. Not
+ * checked: `overloaded`, since too many were; `locked`, for wrong passwords before it; `limited`, by a rate limit.
+ */
+export type LoginOutcome =
+  'authenticated' | 'refused' | 'unknown' | 'malformed' | 'unavailable' | 'overloaded' | 'locked' | 'limited'
 
 /** Who answered a question for a credential: memory (`hit`, `negative-hit`), a check under way (`joined`), or a new one. */
 export type CacheResult = 'hit' | 'miss' | 'negative-hit' | 'joined'

@@ -5,7 +5,7 @@ import { costOf, costRange, HtpasswdError, nobodySentence } from './htpasswd.ts'
 import type { HtpasswdTable } from './htpasswd.ts'
 import { isHashable } from './password-hashing.ts'
 import type { PasswordHashing } from './password-hashing.ts'
-import type { VerifiedCredentials } from './verified-credentials.ts'
+import type { NotVerified, VerifiedCredentials } from './verified-credentials.ts'
 
 /** An authenticator over the users of a file, which can be replaced while it works. */
 export type HtpasswdAuthenticator = Authenticator & {
@@ -72,33 +72,29 @@ export async function createHtpasswd(options: HtpasswdOptions): Promise<Htpasswd
   }
 
   /** @param identity who it is if the password matches; nobody for a decoy, which therefore never verifies */
-  async function compare(
+  function compare(
     attempt: LoginAttempt,
     hash: string,
     identity: UserPrincipal | undefined,
-  ): Promise<UserPrincipal | undefined> {
-    const { username, password } = attempt.credentials
-    if (!isHashable(password)) {
-      attempt.takePlace()
-      return undefined
-    }
-    const key = verified.keyOf({ backend: 'htpasswd', username, password, current: hash })
-    const remembered = verified.recall(key)
-    if (remembered !== undefined) return remembered
-    attempt.takePlace()
-    const padding = paddingOf(hash, users.table.maxCost)
-    return verified.verify(key, async () => ((await hashing.matches(password, hash, padding)) ? identity : undefined))
+  ): Promise<UserPrincipal | NotVerified> {
+    return attempt.verify({
+      ...{ memory: verified, backend: 'htpasswd', current: hash, isPossible: isHashable },
+      check: async (password, rank) => {
+        const padding = paddingOf(hash, users.table.maxCost)
+        return (await hashing.matches(password, hash, padding, rank)) ? (identity ?? 'wrong') : 'wrong'
+      },
+    })
   }
 
   async function check(attempt: LoginAttempt): Promise<Answer> {
-    const { username } = attempt.credentials
+    const { username } = attempt
     const hash = users.table.hashes.get(username)
     if (hash === undefined) return { kind: 'notMine' }
     const identity: UserPrincipal = { kind: 'user', name: username, groups: [], method: 'htpasswd' }
-    const principal = await compare(attempt, hash, identity)
+    const answer = await compare(attempt, hash, identity)
     // The users were replaced meanwhile, and this one is gone or has another password: only the new file counts.
     if (users.table.hashes.get(username) !== hash) return check(attempt)
-    return principal === undefined ? { kind: 'refused' } : { kind: 'authenticated', principal }
+    return typeof answer === 'string' ? { kind: 'refused' } : { kind: 'authenticated', principal: answer }
   }
 
   return {

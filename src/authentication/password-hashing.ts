@@ -2,6 +2,7 @@ import { hash, verify } from '@node-rs/bcrypt'
 import { RegistryError } from '../registry/error.ts'
 import type { AuthenticationEvents } from './authenticator.ts'
 import type { Clock } from './clock.ts'
+import { worstRank } from './login-attempt.ts'
 
 /** bcrypt that does not block the event loop. */
 export type Bcrypt = {
@@ -65,9 +66,11 @@ export type PasswordHashing = {
    * Says whether a password matches a bcrypt hash, in turn. If it does not, it is compared with every hash of `padding`
    * too before the answer is given and the turn is over: work that no password can pass, for the sake of its duration.
    *
+   * @param rank whose turn comes first where many wait, 0 to 7, the lower the sooner; where the queue is full, one of the
+   * highest rank there makes room for a lower one
    * @throws {RegistryError} `loginsOverloaded` when the queue is full or the turn does not come in time
    */
-  matches(password: string, hash: string, padding: readonly string[]): Promise<boolean>
+  matches(password: string, hash: string, padding: readonly string[], rank: number): Promise<boolean>
   /** Compares beside the queue: to measure when users are loaded, never for a request. */
   matchesAtOnce(password: string, hash: string): Promise<boolean>
   /** How many checks run and wait at this moment. */
@@ -80,40 +83,61 @@ export type PasswordHashingOptions = HashingLimits & {
   readonly bcrypt: Bcrypt
 }
 
+/** A check that waits for its turn. */
+type Waiting = { readonly start: () => void; readonly turnAway: (reason: 'queueFull' | 'queueWait') => void }
+
 /** Bounds the work that guessed passwords can cause: so many checks at one time, so many waiting, so long. */
 export function createPasswordHashing(options: PasswordHashingOptions): PasswordHashing {
   const { maxConcurrent, maxQueued, maxQueueWaitMs, clock, events, bcrypt } = options
-  const queue = new Set<() => void>()
+  const lastLine = new Set<Waiting>()
+  const lines: readonly Set<Waiting>[] = [...Array.from({ length: worstRank }, () => new Set<Waiting>()), lastLine]
   let running = 0
+  let queued = 0
 
-  async function enter(): Promise<void> {
+  async function enter(rank: number): Promise<void> {
     if (running < maxConcurrent) {
       running += 1
       return
     }
-    if (queue.size >= maxQueued) throw turnedAway('queueFull')
+    if (queued >= maxQueued && !makeRoom(rank)) throw turnedAway('queueFull')
     await new Promise<void>((resolve, reject) => {
-      const start = () => {
+      const line = lines[rank] ?? lastLine
+      const leaveLine = (): void => {
         cancel()
-        resolve()
+        line.delete(waiting)
+        queued -= 1
+      }
+      const waiting: Waiting = {
+        start: () => {
+          leaveLine()
+          resolve()
+        },
+        turnAway: (reason) => {
+          leaveLine()
+          reject(turnedAway(reason))
+        },
       }
       const cancel = clock.after(maxQueueWaitMs, () => {
-        queue.delete(start)
-        reject(turnedAway('queueWait'))
+        waiting.turnAway('queueWait')
       })
-      queue.add(start)
+      line.add(waiting)
+      queued += 1
     })
   }
 
+  /** Turns away one whose rank is worse: the one that has waited longest, whose time is over soonest. */
+  function makeRoom(rank: number): boolean {
+    const worst = lines.findLast((line, other) => other > rank && line.size > 0)
+    const [first] = worst ?? []
+    first?.turnAway('queueFull')
+    return first !== undefined
+  }
+
   function leave(): void {
-    const [next] = queue
-    if (next === undefined) {
-      running -= 1
-      return
-    }
+    const [next] = lines.find((line) => line.size > 0) ?? []
     // The place goes over to the next in line without becoming free, so that nobody can slip in between.
-    queue.delete(next)
-    next()
+    if (next === undefined) running -= 1
+    else next.start()
   }
 
   function turnedAway(reason: 'queueFull' | 'queueWait'): RegistryError {
@@ -122,9 +146,9 @@ export function createPasswordHashing(options: PasswordHashingOptions): Password
   }
 
   return {
-    async matches(password, hash, padding) {
+    async matches(password, hash, padding, rank) {
       const askedAtMs = clock.nowMs()
-      await enter()
+      await enter(rank)
       const startedAtMs = clock.nowMs()
       try {
         if (await bcrypt.verify(password, hash)) return true
@@ -136,6 +160,6 @@ export function createPasswordHashing(options: PasswordHashingOptions): Password
       }
     },
     matchesAtOnce: (password, hash) => bcrypt.verify(password, hash),
-    load: () => ({ running, queued: queue.size }),
+    load: () => ({ running, queued }),
   }
 }

@@ -15,18 +15,36 @@ declare const credentialKey: unique symbol
 /** Stands for one credential; made by {@link VerifiedCredentials.keyOf}, and tells nothing about it. */
 export type CredentialKey = string & { readonly [credentialKey]: true }
 
-/** Remembers who a credential belongs to, never what they may do. */
-export type VerifiedCredentials<Identity> = {
+/** What a check says besides who it is: another password, or a name that is not the backend's. */
+export type NotVerified = 'wrong' | 'notMine'
+
+/** Remembers who a credential belongs to, never what they may do, and from which networks it came when it was right. */
+export type VerifiedCredentials<Identity extends object> = {
   /** HMAC-SHA-256 under a secret of the process over the length-prefixed parts: `alice`+`bc` is not `aliceb`+`c`. */
   keyOf(parts: CredentialParts): CredentialKey
-  /** The identity that was verified for exactly this credential within the time to live; at once. */
-  recall(key: CredentialKey): Identity | undefined
   /**
-   * Answers a credential that is not remembered: from the memory of wrong ones, by joining a check of the same
-   * credential that is under way, or by `check`, which says who it is or nobody. What `check` throws reaches everybody who joined and is not remembered.
+   * The identity that was verified for exactly this credential within the time to live, if the network is one that it
+   * came from; at once. From elsewhere even the right one has to pass the guard: an answer that needs none would tell
+   * who guesses from a locked address which password is right, as fast as they can ask.
    */
-  verify(key: CredentialKey, check: () => Promise<Identity | undefined>): Promise<Identity | undefined>
+  recall(key: CredentialKey, network: string): Identity | undefined
+  /** Whether the credential was found to be wrong a moment ago. */
+  isWrong(key: CredentialKey): boolean
+  /** Whether the credential was right from this network within a day, and no check has said otherwise since. */
+  isKnown(key: CredentialKey, network: string): boolean
+  /**
+   * Answers a credential that may be checked: from memory, by joining a check of the same credential that is under way, or
+   * by `check`. What `check` throws, and `notMine`, reaches everybody who joined and is not remembered.
+   */
+  verify(
+    key: CredentialKey,
+    network: string,
+    check: () => Promise<Identity | NotVerified>,
+  ): Promise<Identity | NotVerified>
 }
+
+/** How long a network is known for a credential after it was last checked there. */
+const knownMs = 86_400_000
 
 export type VerifiedCredentialsOptions = {
   /** At least 32 random bytes, new in every process. */
@@ -44,7 +62,7 @@ export type VerifiedCredentialsOptions = {
   readonly events: Pick<AuthenticationEvents, 'credentialCacheAsked'>
 }
 
-export function createVerifiedCredentials<Identity>(
+export function createVerifiedCredentials<Identity extends object>(
   options: VerifiedCredentialsOptions,
 ): VerifiedCredentials<Identity> {
   const { capacity, clock, events } = options
@@ -52,43 +70,72 @@ export function createVerifiedCredentials<Identity>(
   const secret = createSecretKey(options.secret)
   const right = createMemory<Identity>(options.ttlMs, capacity, clock)
   const wrong = createMemory<true>(options.negativeTtlMs, capacity, clock)
-  const underWay = new Map<CredentialKey, Promise<Identity | undefined>>()
+  const known = createMemory<true>(knownMs, capacity, clock)
+  const underWay = new Map<CredentialKey, Promise<Identity | NotVerified>>()
 
-  async function run(key: CredentialKey, check: () => Promise<Identity | undefined>): Promise<Identity | undefined> {
+  async function run(
+    key: CredentialKey,
+    check: () => Promise<Identity | NotVerified>,
+  ): Promise<Identity | NotVerified> {
     // One turn later, so that whatever `check` does, its end comes after its entry in `underWay`.
     await Promise.resolve()
     try {
-      const identity = await check()
-      if (identity === undefined) wrong.put(key, true)
-      else right.put(key, identity)
-      return identity
+      const answer = await check()
+      if (answer === 'wrong') wrong.put(key, true)
+      else if (answer !== 'notMine') right.put(key, answer)
+      return answer
     } finally {
       underWay.delete(key)
     }
   }
 
+  function isWrong(key: CredentialKey): boolean {
+    if (wrong.get(key) === undefined) return false
+    events.credentialCacheAsked('negative-hit')
+    return true
+  }
+
+  /** Told once for each question that was not a hit. */
+  function answer(key: CredentialKey, check: () => Promise<Identity | NotVerified>): Promise<Identity | NotVerified> {
+    const identity = right.get(key)
+    if (identity !== undefined) {
+      events.credentialCacheAsked('hit')
+      return Promise.resolve(identity)
+    }
+    if (isWrong(key)) return Promise.resolve('wrong')
+    const joined = underWay.get(key)
+    events.credentialCacheAsked(joined === undefined ? 'miss' : 'joined')
+    if (joined !== undefined) return joined
+    const started = run(key, check)
+    underWay.set(key, started)
+    return started
+  }
+
   return {
     keyOf: (parts) => createHmac('sha256', secret).update(lengthPrefixed(parts)).digest('base64') as CredentialKey,
 
-    recall(key) {
+    recall(key, network) {
       const identity = right.get(key)
-      if (identity !== undefined) events.credentialCacheAsked('hit')
+      if (identity === undefined || known.get(at(key, network)) === undefined) return undefined
+      events.credentialCacheAsked('hit')
       return identity
     },
 
-    verify(key, check) {
-      if (wrong.get(key) === true) {
-        events.credentialCacheAsked('negative-hit')
-        return Promise.resolve(undefined)
-      }
-      const joined = underWay.get(key)
-      events.credentialCacheAsked(joined === undefined ? 'miss' : 'joined')
-      if (joined !== undefined) return joined
-      const started = run(key, check)
-      underWay.set(key, started)
-      return started
+    isWrong,
+
+    isKnown: (key, network) => known.get(at(key, network)) !== undefined,
+
+    async verify(key, network, check) {
+      const answered = await answer(key, check)
+      if (answered === 'wrong') known.forget(at(key, network))
+      else if (answered !== 'notMine') known.put(at(key, network), true)
+      return answered
     },
   }
+}
+
+function at(key: CredentialKey, network: string): CredentialKey {
+  return `${key} ${network}` as CredentialKey
 }
 
 function lengthPrefixed({ backend, username, password, current }: CredentialParts): Buffer {
@@ -106,6 +153,7 @@ function lengthPrefixed({ backend, username, password, current }: CredentialPart
 type Memory<Value> = {
   get(key: CredentialKey): Value | undefined
   put(key: CredentialKey, value: Value): void
+  forget(key: CredentialKey): void
 }
 
 /** The order of a Map is the order of use: what is read or written goes to its end, what must go is at its beginning. */
@@ -127,6 +175,9 @@ function createMemory<Value>(ttlMs: number, capacity: number, clock: Clock): Mem
       if (entries.size <= capacity) return
       const [oldest] = entries.keys()
       if (oldest !== undefined) entries.delete(oldest)
+    },
+    forget: (key) => {
+      entries.delete(key)
     },
   }
 }

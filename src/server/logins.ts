@@ -7,11 +7,16 @@ import { basicChallenges } from '../authentication/challenge.ts'
 import { monotonicClock } from '../authentication/clock.ts'
 import { createHtpasswd } from '../authentication/htpasswd-authenticator.ts'
 import type { HtpasswdAuthenticator } from '../authentication/htpasswd-authenticator.ts'
+import { createLockout } from '../authentication/lockout.ts'
+import type { Lockout } from '../authentication/lockout.ts'
 import { readHtpasswd } from '../authentication/htpasswd.ts'
 import type { HtpasswdTable } from '../authentication/htpasswd.ts'
 import { createPasswordHashing, hashingConcurrency, nativeBcrypt } from '../authentication/password-hashing.ts'
 import { createVerifiedCredentials } from '../authentication/verified-credentials.ts'
+import type { LockoutSettings } from '../config/lockout-settings.ts'
 import type { Config } from '../config/schema.ts'
+import { contains, networkList } from '../listener/client-address.ts'
+import type { Store } from '../store/store.ts'
 import type { Events } from '../telemetry/events.ts'
 
 /** A wrong password that is sent again and again within this time is hashed once. */
@@ -23,6 +28,8 @@ const defaultThreadPoolSize = 4
 
 export type Logins = {
   readonly authentication: Authentication
+  /** For who may look into it and let addresses go; nothing where it is off. */
+  readonly lockout: Pick<Lockout, 'list' | 'clear'> | undefined
   /**
    * Puts the users of a file in the place of those before.
    *
@@ -31,13 +38,27 @@ export type Logins = {
   readonly replaceUsers: (file: string) => Promise<void>
 }
 
+/** What a login has to pass before its password is checked. */
+export type LoginAdmission = {
+  readonly lockout: LockoutSettings
+  /** Where guesses are counted; must answer, from memory where Redis does not. */
+  readonly store: Store
+  /** Throws a `RegistryError` for an address that has had its share of logins; nothing where no limit is for logins. */
+  readonly admitLogin?: (address: string) => Promise<void>
+}
+
 /**
  * Builds the authentication stage with the backends that the configuration enables.
  *
  * @throws HtpasswdError when the file of users cannot be read or nobody in it could log in
  */
-export async function createLogins(settings: Config['authentication'], events: Events): Promise<Logins> {
+export async function createLogins(
+  settings: Config['authentication'],
+  events: Events,
+  admission?: LoginAdmission,
+): Promise<Logins> {
   const users = settings.htpasswd.enabled ? await createUsers(settings.htpasswd.file, settings, events) : undefined
+  const lockout = createGuard(admission, events)
   const authentication = createAuthentication({
     authenticators: users === undefined ? [] : [users],
     challenges: basicChallenges,
@@ -45,13 +66,26 @@ export async function createLogins(settings: Config['authentication'], events: E
     anonymousEnabled: settings.anonymous.enabled,
     clock: monotonicClock,
     events,
+    ...(lockout === undefined ? {} : { guard: lockout }),
+    ...(admission?.admitLogin === undefined ? {} : { admitLogin: admission.admitLogin }),
   })
   return {
     authentication,
+    lockout,
     replaceUsers: async (file) => {
       await users?.replace(await readUsers(file, events))
     },
   }
+}
+
+function createGuard(admission: LoginAdmission | undefined, observe: Events): Lockout | undefined {
+  if (admission?.lockout.enabled !== true) return undefined
+  const { lockout: settings, store } = admission
+  const exempt = networkList(settings.exemptAddresses)
+  return createLockout({
+    ...{ settings, store, clock: monotonicClock, observe },
+    isExempt: (address) => contains(exempt, address),
+  })
 }
 
 async function readUsers(file: string, events: Events): Promise<HtpasswdTable> {

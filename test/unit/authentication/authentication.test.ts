@@ -1,16 +1,34 @@
 import { describe, expect, test } from '@jest/globals'
 import { createAuthentication } from '../../../src/authentication/authentication.ts'
 import type { AuthenticationOptions } from '../../../src/authentication/authentication.ts'
-import type { Answer, Authenticator, LoginAttempt } from '../../../src/authentication/authenticator.ts'
+import type {
+  Answer,
+  Authenticator,
+  LoginAttempt,
+  PasswordQuestion,
+  UserPrincipal,
+} from '../../../src/authentication/authenticator.ts'
 import { basicChallenges } from '../../../src/authentication/challenge.ts'
+import { createVerifiedCredentials } from '../../../src/authentication/verified-credentials.ts'
+import type { LoginGuard } from '../../../src/authentication/lockout.ts'
 import { RegistryError } from '../../../src/registry/error.ts'
 import { parseRegistryRequest } from '../../../src/registry/route.ts'
 import { basic } from '../../support/personas.ts'
 import { createFakeClock, settle, watch } from './fake-clock.ts'
 
+const address = '192.0.2.1'
 const ping = parseRegistryRequest('GET', '/v2/')
 const alice = { kind: 'user', name: 'alice', groups: [], method: 'htpasswd' } as const
 const isAlice: Answer = { kind: 'authenticated', principal: alice }
+
+/** A memory that forgets at once, so that everything is checked. */
+const memory = createVerifiedCredentials<UserPrincipal>({
+  ...{ secret: Buffer.alloc(32), ttlMs: 0, negativeTtlMs: 0, capacity: 1, clock: createFakeClock() },
+  events: { credentialCacheAsked: () => undefined },
+})
+const question = (check: PasswordQuestion['check']): PasswordQuestion => ({
+  ...{ memory, backend: 'htpasswd', current: '', isPossible: () => true, check },
+})
 
 type Backend = Authenticator & { readonly asked: string[] }
 
@@ -19,14 +37,18 @@ function backend(answer: Answer | Error, options: Partial<Authenticator> = {}): 
   const asked: string[] = []
   return {
     ...{ strategy: 'basic', backend: 'htpasswd', asked },
-    check: ({ credentials, takePlace }) => {
-      asked.push(`${credentials.username} ${credentials.password}`)
-      if (answer instanceof Error) return Promise.reject(answer)
-      if (answer.kind !== 'authenticated') takePlace()
-      return Promise.resolve(answer)
+    check: async (attempt) => {
+      await attempt.verify(
+        question((password) => {
+          asked.push(`${attempt.username} ${password}`)
+          return Promise.resolve('notMine')
+        }),
+      )
+      if (answer instanceof Error) throw answer
+      return answer
     },
-    checkUnknown: ({ credentials }) => {
-      asked.push(`unknown ${credentials.username}`)
+    checkUnknown: ({ username }) => {
+      asked.push(`unknown ${username}`)
       return Promise.resolve()
     },
     slowestCheckMs: () => 0,
@@ -36,7 +58,7 @@ function backend(answer: Answer | Error, options: Partial<Authenticator> = {}): 
 
 function create(
   authenticators: readonly Authenticator[],
-  options: Pick<AuthenticationOptions, 'maxPendingLogins' | 'anonymousEnabled'> = {},
+  options: Pick<AuthenticationOptions, 'maxPendingLogins' | 'anonymousEnabled' | 'guard' | 'admitLogin'> = {},
 ) {
   const clock = createFakeClock()
   const told: unknown[] = []
@@ -45,7 +67,7 @@ function create(
     events: { loginChecked: (login) => told.push(login) },
   })
   const start = (authorization: string | undefined) =>
-    watch(authentication.authenticate({ headers: { authorization } }, ping))
+    watch(authentication.authenticate({ headers: { authorization } }, ping, address))
   return { authentication, clock, told, start }
 }
 
@@ -247,33 +269,149 @@ test('an empty password or name reaches no backend', async () => {
 })
 
 describe('logins that are pending', () => {
-  test('are bounded; one too many gets 503 at once, whatever it is', async () => {
+  const malformed = ['Basic ???', basic('alice', ''), 'Bearer x']
+  const overloaded = { error: { id: 'loginsOverloaded', status: 503, retryAfterSeconds: 2 } }
+
+  test('are bounded; one too many gets 503 at once', async () => {
     const { clock, start, told } = create([backend({ kind: 'refused' })], { maxPendingLogins: 3 })
-    const held = [wrong, 'Basic ???', basic('alice', '')].map(start)
+    const held = [wrong, wrong, wrong].map(start)
     await settle()
-    const more = [wrong, 'Basic ???', basic('alice', '')].map(start)
+    const more = [wrong, basic('mallory', 'x')].map(start)
     await settle()
     expect(held.map((login) => login().kind)).toEqual(['pending', 'pending', 'pending'])
-    const overloaded = { error: { id: 'loginsOverloaded', status: 503, retryAfterSeconds: 2 } }
-    expect(more.map((login) => login())).toMatchObject([overloaded, overloaded, overloaded])
-    expect(told).toMatchObject([{ outcome: 'overloaded' }, { outcome: 'overloaded' }, { outcome: 'overloaded' }])
+    expect(more.map((login) => login())).toMatchObject([overloaded, overloaded])
+    expect(told).toMatchObject([{ outcome: 'overloaded' }, { outcome: 'overloaded' }])
     await clock.advance(500)
     const next = start(wrong)
     await clock.advance(500)
     expect(next()).toMatchObject({ error: { id: 'credentialsInvalid' } })
   })
 
+  test('and fail without a check are bounded for themselves, and take no place from those that are checked', async () => {
+    const { clock, start } = create([backend({ kind: 'refused' })], { maxPendingLogins: 3 })
+    const held = malformed.map(start)
+    await settle()
+    const more = malformed.map(start)
+    const checked = start(wrong)
+    await settle()
+    expect(held.map((login) => login().kind)).toEqual(['pending', 'pending', 'pending'])
+    expect(more.map((login) => login())).toMatchObject([overloaded, overloaded, overloaded])
+    expect(checked().kind).toBe('pending')
+    await clock.advance(500)
+    expect([...held, checked].map((login) => login())).toMatchObject(
+      Array(4).fill({ error: { id: 'credentialsInvalid' } }),
+    )
+  })
+
   test('do not keep out a login that is answered from memory', async () => {
-    const check = ({ credentials, takePlace }: LoginAttempt): Promise<Answer> => {
-      if (credentials.password === 'secret') return Promise.resolve(isAlice)
-      takePlace()
-      return Promise.resolve({ kind: 'refused' })
+    const check = async (attempt: LoginAttempt): Promise<Answer> => {
+      if (attempt.username === 'alice') return isAlice
+      await attempt.verify(question(() => Promise.resolve('wrong')))
+      return { kind: 'refused' }
     }
     const { start } = create([backend(isAlice, { check })], { maxPendingLogins: 1 })
-    start(wrong)
+    start(basic('mallory', 'guess'))
     await settle()
     const login = start(basic('alice', 'secret'))
     await settle()
     expect(login()).toEqual({ kind: 'value', value: alice })
+  })
+})
+
+describe('the guard', () => {
+  /** A guard that lets through, and remembers what it was asked and told. */
+  function recordingGuard(answer: 'open' | 'locked' = 'open') {
+    const heard: string[] = []
+    const guard: LoginGuard = {
+      ask: (address, username, password) => {
+        heard.push(`${address} ${username} ${password}`)
+        if (answer === 'locked') return Promise.resolve({ kind: 'locked', retryAfterMs: 1_001 })
+        return Promise.resolve({ kind: 'open', failures: 0, settle: (outcome) => heard.push(outcome) })
+      },
+    }
+    return { guard, heard }
+  }
+  const asked = `${address} alice wrong`
+  const unavailable: Answer = { kind: 'unavailable', cause: new Error('down') }
+  const cases: readonly (readonly [string, Answer | Error, string])[] = [
+    ['a right password', isAlice, 'succeeded'],
+    ['a wrong password', { kind: 'refused' }, 'failed'],
+    ['a name that nobody knows', { kind: 'notMine' }, 'failed'],
+    ['a backend that cannot answer', unavailable, 'undecided'],
+    ['a fault', new TypeError('fault'), 'undecided'],
+    ['an overload', new RegistryError('loginsOverloaded'), 'undecided'],
+  ]
+  test.each(cases)('is told once how it ended: %s', async (_title, answer, outcome) => {
+    const { guard, heard } = recordingGuard()
+    const { clock, start } = create([backend(answer)], { guard })
+    const login = start(wrong)
+    await clock.advance(500)
+    expect(login().kind).not.toBe('pending')
+    expect(heard).toEqual([asked, outcome])
+  })
+
+  test('is told as soon as it is known, and not when the floor is over', async () => {
+    const { guard, heard } = recordingGuard()
+    const { start } = create([backend({ kind: 'refused' })], { guard })
+    const login = start(wrong)
+    await settle()
+    expect([login().kind, heard]).toEqual(['pending', [asked, 'failed']])
+  })
+
+  test('is asked once, however many backends are', async () => {
+    const { guard, heard } = recordingGuard()
+    const backends = [backend({ kind: 'notMine' }), backend({ kind: 'notMine' }, { strategy: 'ldapauth' })]
+    const { clock, start } = create(backends, { guard })
+    start(wrong)
+    await clock.advance(500)
+    expect(heard).toEqual([asked, 'failed'])
+  })
+
+  test.each(['Basic ???', basic('alice', ''), 'Bearer x', undefined])(
+    'is not asked about the header %j, which holds no guess',
+    async (header) => {
+      const { guard, heard } = recordingGuard()
+      const { clock, start } = create([backend(isAlice)], { guard })
+      start(header)
+      await clock.advance(500)
+      expect(heard).toEqual([])
+    },
+  )
+
+  test('refuses with 429 at once, before any backend sees the password, and holds no place', async () => {
+    const { guard } = recordingGuard('locked')
+    const asked = backend(isAlice)
+    const { start } = create([asked], { guard, maxPendingLogins: 1 })
+    const logins = []
+    for (const header of [wrong, wrong, basic('nobody', 'x')]) {
+      logins.push(start(header))
+      await settle()
+    }
+    const locked = { error: { id: 'loginLocked', status: 429, code: 'TOOMANYREQUESTS', retryAfterSeconds: 2 } }
+    expect(logins.map((login) => login())).toMatchObject([locked, locked, locked])
+    expect(asked.asked).toEqual([])
+  })
+
+  test('comes before the limit of logins, which gets the address; a refusal of the limit is no guess', async () => {
+    const { guard, heard } = recordingGuard()
+    const admitLogin = (from: string) => {
+      heard.push(`limit ${from}`)
+      return Promise.reject(new RegistryError('rateLimited'))
+    }
+    const asked = backend(isAlice)
+    const { start } = create([asked], { guard, admitLogin })
+    const login = start(wrong)
+    await settle()
+    expect(login()).toMatchObject({ error: { id: 'rateLimited' } })
+    expect(heard).toEqual([`${address} alice wrong`, `limit ${address}`, 'undecided'])
+    expect(asked.asked).toEqual([])
+  })
+
+  test('that fails lets nobody in', async () => {
+    const guard: LoginGuard = { ask: () => Promise.reject(new Error('broken')) }
+    const { start } = create([backend(isAlice)], { guard })
+    const login = start(wrong)
+    await settle()
+    expect(login()).toMatchObject({ error: { id: 'authenticationUnavailable', status: 503 } })
   })
 })

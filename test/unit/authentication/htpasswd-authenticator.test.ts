@@ -1,9 +1,14 @@
 import { describe, expect, test } from '@jest/globals'
-import type { LoginAttempt, UserPrincipal } from '../../../src/authentication/authenticator.ts'
+import type { UserPrincipal } from '../../../src/authentication/authenticator.ts'
 import { createHtpasswd } from '../../../src/authentication/htpasswd-authenticator.ts'
 import type { HtpasswdTable } from '../../../src/authentication/htpasswd.ts'
+import { openGuard } from '../../../src/authentication/lockout.ts'
+import { openAttempt } from '../../../src/authentication/login-attempt.ts'
+import type { Admission } from '../../../src/authentication/login-attempt.ts'
 import { createPasswordHashing } from '../../../src/authentication/password-hashing.ts'
+import type { Place } from '../../../src/authentication/places.ts'
 import { createVerifiedCredentials } from '../../../src/authentication/verified-credentials.ts'
+import { RegistryError } from '../../../src/registry/error.ts'
 import { createFakeClock, settle, watch } from './fake-clock.ts'
 
 /** A stand-in for bcrypt: the hash of a password ends in its letters, and a check of cost 10 takes 64 ms. */
@@ -46,12 +51,12 @@ async function create(table = file({ alice: hashOf('secret'), bob: hashOf('hunte
   }
   const htpasswd = await within(20_000, createHtpasswd({ table, hashing, verified, clock }))
   const measurements = checks.splice(0)
-  const attempt = (username: string, password: string): LoginAttempt & { readonly taken: () => number } => {
+  const attempt = (username: string, password: string, admission: Partial<Admission> = {}) => {
     let taken = 0
-    const takePlace = () => {
-      taken += 1
-    }
-    return { credentials: { username, password }, takePlace, taken: () => taken }
+    const place: Place = { take: () => (taken += 1), isTaken: () => taken > 0, leave: () => undefined }
+    const open = { guard: openGuard, admitLogin: () => Promise.resolve() }
+    const opened = openAttempt({ username, password }, '192.0.2.1', place, { ...open, ...admission })
+    return { ...opened, taken: () => taken }
   }
   const login = (username: string, password: string) => within(500, htpasswd.check(attempt(username, password)))
   return { clock, checks, measurements, within, htpasswd, attempt, login }
@@ -90,7 +95,7 @@ describe('a name of the file', () => {
     expect(await login('alice', password)).toEqual({ kind: 'refused' })
     const unknown = attempt('mallory', password)
     await htpasswd.checkUnknown(unknown)
-    expect(unknown.taken()).toBe(1)
+    expect(unknown.taken()).toBe(0)
     expect(checks).toEqual([])
   })
 
@@ -177,15 +182,17 @@ describe('a place', () => {
     expect(await within(0, htpasswd.check(second))).toEqual(isAlice)
     expect(second.taken()).toBe(0)
   })
+})
 
-  test('that is not to be had ends the login before its hash', async () => {
-    const { htpasswd, checks } = await create()
-    const takePlace = () => {
-      throw new Error('full')
-    }
-    const asked = (username: string) => ({ credentials: { username, password: 'secret' }, takePlace })
-    await expect(htpasswd.check(asked('alice'))).rejects.toThrow('full')
-    await expect(htpasswd.checkUnknown(asked('mallory'))).rejects.toThrow('full')
+describe('a login that the guard refuses', () => {
+  const refuse = () => Promise.reject(new RegistryError('rateLimited'))
+  test.each<readonly [string, Partial<Admission>, string]>([
+    ['is locked', { guard: { ask: () => Promise.resolve({ kind: 'locked', retryAfterMs: 1 }) } }, 'loginLocked'],
+    ['is over the limit of logins', { admitLogin: refuse }, 'rateLimited'],
+  ])('%s, and nothing is hashed, whether the name is known or not', async (_title, admission, id) => {
+    const { htpasswd, checks, attempt } = await create()
+    await expect(htpasswd.check(attempt('alice', 'secret', admission))).rejects.toMatchObject({ id })
+    await expect(htpasswd.checkUnknown(attempt('mallory', 'secret', admission))).rejects.toMatchObject({ id })
     expect(checks).toEqual([])
   })
 })

@@ -49,7 +49,7 @@ const overloaded = { kind: 'error', error: { id: 'loginsOverloaded', status: 503
 describe('the queue', () => {
   test('runs so many at one time and the others in the order they came', async () => {
     const { hashing, started, endNext } = create({ maxConcurrent: 2, maxQueued: 3 })
-    const checks = ['a', 'b', 'c', 'd'].map((password) => watch(hashing.matches(password, 'hash', [])))
+    const checks = ['a', 'b', 'c', 'd'].map((password) => watch(hashing.matches(password, 'hash', [], 1)))
     await settle()
     expect(started).toEqual(['a hash', 'b hash'])
     expect(hashing.load()).toEqual({ running: 2, queued: 2 })
@@ -70,7 +70,7 @@ describe('the queue', () => {
 
   test('turns away what does not fit, at once', async () => {
     const { hashing, started, told } = create({ maxConcurrent: 1, maxQueued: 2 })
-    const checks = ['a', 'b', 'c', 'd'].map((password) => watch(hashing.matches(password, 'hash', [])))
+    const checks = ['a', 'b', 'c', 'd'].map((password) => watch(hashing.matches(password, 'hash', [], 1)))
     await settle()
     expect(checks.map((check) => check().kind)).toEqual(['pending', 'pending', 'pending', 'error'])
     expect(checks[3]?.()).toMatchObject(overloaded)
@@ -80,10 +80,10 @@ describe('the queue', () => {
 
   test('turns away whose turn does not come in time, and hashes nothing for them later', async () => {
     const { hashing, clock, started, told, endNext } = create({ maxConcurrent: 1, maxQueued: 64 })
-    watch(hashing.matches('a', 'hash', []))
-    const late = watch(hashing.matches('b', 'hash', []))
+    watch(hashing.matches('a', 'hash', [], 1))
+    const late = watch(hashing.matches('b', 'hash', [], 1))
     await clock.advance(1_999)
-    const later = watch(hashing.matches('c', 'hash', []))
+    const later = watch(hashing.matches('c', 'hash', [], 1))
     expect(late().kind).toBe('pending')
     await clock.advance(1)
     expect(late()).toMatchObject(overloaded)
@@ -97,8 +97,8 @@ describe('the queue', () => {
 
   test('works on after a mismatch, in the same turn, and gives no answer before', async () => {
     const { started, hashing, endNext } = create({ maxConcurrent: 1, maxQueued: 3 })
-    const first = watch(hashing.matches('wrong', 'hash', ['decoy 1', 'decoy 2']))
-    const second = watch(hashing.matches('right', 'hash', ['decoy 1', 'decoy 2']))
+    const first = watch(hashing.matches('wrong', 'hash', ['decoy 1', 'decoy 2'], 1))
+    const second = watch(hashing.matches('right', 'hash', ['decoy 1', 'decoy 2'], 1))
     await settle()
     await endNext(false)
     await endNext(false)
@@ -116,15 +116,15 @@ describe('the queue', () => {
     const events = { passwordHashed: () => undefined, hashTurnedAway: () => undefined }
     const limits = { maxConcurrent: 1, maxQueued: 1, maxQueueWaitMs: 2_000 }
     const hashing = createPasswordHashing({ ...limits, clock, events, bcrypt })
-    await expect(hashing.matches('a', 'hash', [])).rejects.toThrow('broken')
-    await expect(hashing.matches('a', 'hash', [])).rejects.toThrow('broken')
+    await expect(hashing.matches('a', 'hash', [], 1)).rejects.toThrow('broken')
+    await expect(hashing.matches('a', 'hash', [], 1)).rejects.toThrow('broken')
     expect(hashing.load()).toEqual({ running: 0, queued: 0 })
   })
 
   test('tells how long a check waited and how long it took', async () => {
     const { hashing, clock, told, endNext } = create({ maxConcurrent: 1, maxQueued: 1 })
-    watch(hashing.matches('a', 'hash', []))
-    watch(hashing.matches('b', 'hash', []))
+    watch(hashing.matches('a', 'hash', [], 1))
+    watch(hashing.matches('b', 'hash', [], 1))
     await clock.advance(100)
     await endNext()
     await clock.advance(50)

@@ -4,12 +4,17 @@ import { createVerifiedCredentials } from '../../../src/authentication/verified-
 import type { CredentialParts } from '../../../src/authentication/verified-credentials.ts'
 import { createFakeClock, settle, watch } from './fake-clock.ts'
 
+type Person = { readonly name: string }
+
+const home = '192.0.2.1'
+const elsewhere = '198.51.100.7'
+
 type Options = { readonly ttlMs?: number; readonly negativeTtlMs?: number; readonly capacity?: number }
 
 function create(options: Options = {}) {
   const clock = createFakeClock()
   const results: string[] = []
-  const verified = createVerifiedCredentials<string>({
+  const verified = createVerifiedCredentials<Person>({
     secret: Buffer.alloc(32, 7),
     ttlMs: 60_000,
     negativeTtlMs: 10_000,
@@ -18,16 +23,17 @@ function create(options: Options = {}) {
     clock,
     events: { credentialCacheAsked: (result) => results.push(result) },
   })
-  /** Asks as an authenticator does, with a backend that knows one credential. */
-  const ask = async (asked: CredentialParts, right: boolean): Promise<string> => {
+  /** Asks as a login does, with a backend that knows one credential. */
+  const ask = async (asked: CredentialParts, right: boolean, network = home): Promise<string> => {
     const key = verified.keyOf(asked)
-    const remembered = verified.recall(key)
-    if (remembered !== undefined) return `remembered ${remembered}`
-    const identity = await verified.verify(key, () => {
+    const remembered = verified.recall(key, network)
+    if (remembered !== undefined) return `remembered ${remembered.name}`
+    if (verified.isWrong(key)) return 'wrong'
+    const answer = await verified.verify(key, network, () => {
       checks.push(asked)
-      return Promise.resolve(right ? asked.username : undefined)
+      return Promise.resolve(right ? { name: asked.username } : 'wrong')
     })
-    return identity === undefined ? 'mismatch' : `verified ${identity}`
+    return typeof answer === 'string' ? answer : `verified ${answer.name}`
   }
   const checks: CredentialParts[] = []
   return { clock, results, verified, ask, checks }
@@ -98,14 +104,14 @@ describe('a credential that was right', () => {
   test('says nothing about another password', async () => {
     const { ask, checks } = create()
     await ask(alice, true)
-    expect(await ask({ ...alice, password: 'wrong' }, false)).toBe('mismatch')
+    expect(await ask({ ...alice, password: 'wrong' }, false)).toBe('wrong')
     expect(checks).toHaveLength(2)
   })
 
   test('is not known any more when the hash has changed', async () => {
     const { ask } = create()
     await ask(alice, true)
-    expect(await ask({ ...alice, current: 'hash2' }, false)).toBe('mismatch')
+    expect(await ask({ ...alice, current: 'hash2' }, false)).toBe('wrong')
   })
 
   test('is checked every time where the time to live is 0', async () => {
@@ -121,7 +127,7 @@ describe('a credential that was wrong', () => {
     const { ask, clock, results, checks } = create()
     await ask(alice, false)
     await clock.advance(9_999)
-    expect(await ask(alice, true)).toBe('mismatch')
+    expect(await ask(alice, true)).toBe('wrong')
     expect(checks).toHaveLength(1)
     await clock.advance(1)
     expect(await ask(alice, true)).toBe('verified alice')
@@ -145,20 +151,22 @@ describe('a credential that was wrong', () => {
 describe('checks at the same time', () => {
   test('of one credential run once, and everybody gets their answer', async () => {
     const { verified, results } = create()
-    let end: (identity: string) => void = () => undefined
+    let end: (identity: Person) => void = () => undefined
     let count = 0
     const check = () => {
       count += 1
-      return new Promise<string>((resolve) => {
+      return new Promise<Person>((resolve) => {
         end = resolve
       })
     }
-    const all = Array.from({ length: 200 }, () => watch(verified.verify(verified.keyOf(alice), check)))
+    const all = Array.from({ length: 200 }, () => watch(verified.verify(verified.keyOf(alice), home, check)))
     await settle()
     expect(count).toBe(1)
-    end('alice')
+    end({ name: 'alice' })
     await settle()
-    expect(new Set(all.map((one) => JSON.stringify(one())))).toEqual(new Set(['{"kind":"value","value":"alice"}']))
+    expect(new Set(all.map((one) => JSON.stringify(one())))).toEqual(
+      new Set(['{"kind":"value","value":{"name":"alice"}}']),
+    )
     expect(results.filter((result) => result === 'joined')).toHaveLength(199)
   })
 
@@ -166,7 +174,7 @@ describe('checks at the same time', () => {
     const { ask, checks } = create()
     const others = ['a', 'b', 'c'].map((password) => ({ ...alice, password }))
     const answers = await Promise.all([ask(alice, true), ...others.map((other) => ask(other, false))])
-    expect(answers).toEqual(['verified alice', 'mismatch', 'mismatch', 'mismatch'])
+    expect(answers).toEqual(['verified alice', 'wrong', 'wrong', 'wrong'])
     expect(checks).toHaveLength(4)
   })
 
@@ -177,8 +185,8 @@ describe('checks at the same time', () => {
     const throwing = () => {
       throw new Error('broken')
     }
-    await expect(verified.verify(key, failing)).rejects.toThrow('broken')
-    await expect(verified.verify(key, throwing)).rejects.toThrow('broken')
+    await expect(verified.verify(key, home, failing)).rejects.toThrow('broken')
+    await expect(verified.verify(key, home, throwing)).rejects.toThrow('broken')
     expect(await ask(alice, true)).toBe('verified alice')
   })
 })
@@ -200,4 +208,54 @@ test('a flood of wrong credentials does not push out a right one', async () => {
   await ask(alice, true)
   for (let index = 0; index < 50; index += 1) await ask({ ...alice, password: String(index) }, false)
   expect(await ask(alice, true)).toBe('remembered alice')
+})
+
+describe('a network', () => {
+  test('that the credential did not come from gets no answer from memory, but needs no check once it may ask', async () => {
+    const { verified, ask, checks } = create()
+    await ask(alice, true)
+    expect(verified.recall(verified.keyOf(alice), elsewhere)).toBeUndefined()
+    expect(await ask(alice, true, elsewhere)).toBe('verified alice')
+    expect(await ask(alice, true, elsewhere)).toBe('remembered alice')
+    expect(checks).toHaveLength(1)
+  })
+
+  test('is known for a credential for a day after it was last verified there', async () => {
+    const { verified, ask, clock } = create()
+    const key = verified.keyOf(alice)
+    expect(verified.isKnown(key, home)).toBe(false)
+    await ask(alice, true)
+    await clock.advance(86_399_999)
+    expect([verified.isKnown(key, home), verified.isKnown(key, elsewhere)]).toEqual([true, false])
+    expect(verified.recall(key, home)).toBeUndefined()
+    await clock.advance(1)
+    expect(verified.isKnown(key, home)).toBe(false)
+  })
+
+  test('is not known for another password, or after the password has changed', async () => {
+    const { verified, ask } = create({ ttlMs: 0 })
+    await ask(alice, true)
+    expect(verified.isKnown(verified.keyOf({ ...alice, password: 'guess' }), home)).toBe(false)
+    expect(verified.isKnown(verified.keyOf({ ...alice, current: 'hash2' }), home)).toBe(false)
+    await ask(alice, false)
+    expect(verified.isKnown(verified.keyOf(alice), home)).toBe(false)
+  })
+})
+
+test('a name that is not the backend’s is asked about each time', async () => {
+  const { verified, results } = create()
+  const key = verified.keyOf(alice)
+  const ask = () => verified.verify(key, home, () => Promise.resolve('notMine'))
+  expect([await ask(), await ask()]).toEqual(['notMine', 'notMine'])
+  expect([verified.isWrong(key), verified.isKnown(key, home)]).toEqual([false, false])
+  expect(results).toEqual(['miss', 'miss'])
+})
+
+test('a wrong credential that comes again while the first passes the guard is not checked again', async () => {
+  const { verified } = create()
+  const key = verified.keyOf(alice)
+  const check = () => Promise.resolve('wrong' as const)
+  await verified.verify(key, home, check)
+  const again = verified.verify(key, elsewhere, () => Promise.reject(new Error('checked again')))
+  expect(await again).toBe('wrong')
 })
