@@ -2,12 +2,15 @@
 import type { BucketSettings } from '../config/limits-settings.ts'
 import type { Network } from '../config/values.ts'
 import type { Principal } from '../registry/principal.ts'
-import { addressIdentity, bucketKey, everybody, groupIdentity, userIdentity } from './identity.ts'
-import type { Identity } from './identity.ts'
+import { bucketKey, everybody } from './identity.ts'
+import type { Identities, Identity } from './identity.ts'
+import { recalled } from './recalled.ts'
 
 /** Who asks, as buckets look at it. */
 export type Asker = {
   readonly principal: Principal
+  /** The user, or the address of who has not logged in. */
+  readonly own: Identity
   /** All groups of the principal; looked up when a bucket wants to know. */
   readonly groups: () => readonly string[]
   /** The client's address, in the one form of its family. */
@@ -23,6 +26,8 @@ export type Bucket = {
   readonly rate: Rate | undefined
   /** Whom the request counts for in this bucket: nobody, or one; several for the groups of a user. */
   readonly identitiesOf: (asker: Asker) => readonly Identity[]
+  /** The key in the store that counts an identity. */
+  readonly keyOf: (identity: Identity) => string
 }
 
 export type Rate = {
@@ -34,18 +39,18 @@ export type Rate = {
   readonly ceilingUs: number
 }
 
-export function compileBucket(settings: BucketSettings, networksOf: NetworksOf): Bucket {
-  return { settings, rate: rateOf(settings), identitiesOf: identitiesOf(settings, networksOf) }
+export function compileBucket(settings: BucketSettings, identities: Identities, networksOf: NetworksOf): Bucket {
+  return {
+    settings,
+    rate: rateOf(settings),
+    identitiesOf: identitiesOf(settings, identities, networksOf),
+    keyOf: recalled((identity) => bucketKey(identity, settings.unit, settings.name)),
+  }
 }
 
 /** What `count` requests or bytes cost, in whole microseconds; at least one, so that nothing is for free. */
 export function costUs({ intervalUs }: Rate, count: number): number {
   return Math.max(1, Math.round(intervalUs * count))
-}
-
-/** The key of a bucket for one identity. */
-export function keyOf({ settings }: Bucket, identity: Identity): string {
-  return bucketKey(identity, settings.unit, settings.name)
 }
 
 function rateOf(settings: BucketSettings): Rate | undefined {
@@ -57,24 +62,28 @@ function rateOf(settings: BucketSettings): Rate | undefined {
   return { intervalUs, limitUs, ceilingUs: limitUs + windowUs }
 }
 
-function identitiesOf(settings: BucketSettings, networksOf: NetworksOf): Bucket['identitiesOf'] {
+function identitiesOf(
+  settings: BucketSettings,
+  identities: Identities,
+  networksOf: NetworksOf,
+): Bucket['identitiesOf'] {
   const { scope, exemptAddresses, anonymous } = settings
   const isExempt = exemptAddresses.length === 0 ? undefined : networksOf(exemptAddresses)
   const isForUser = userFilter(settings)
   const groups = new Set(settings.groups)
   return (asker) => {
-    const { principal, address } = asker
+    const { principal, address, own } = asker
     if (isExempt?.(address) === true) return []
     if (principal.kind === 'anonymous' ? anonymous === false : !isForUser(principal.name, asker.groups)) return []
     switch (scope) {
       case 'user':
-        return [principal.kind === 'user' ? userIdentity(principal.name) : addressIdentity(address)]
+        return [own]
       case 'address':
-        return [addressIdentity(address)]
+        return [identities.address(address)]
       case 'global':
         return [everybody]
       case 'group':
-        return [...new Set(asker.groups())].filter((group) => groups.has(group)).map(groupIdentity)
+        return [...new Set(asker.groups())].filter((group) => groups.has(group)).map(identities.group)
     }
   }
 }

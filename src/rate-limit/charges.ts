@@ -1,8 +1,8 @@
 /** Which buckets a request is asked for, and how; prepared once for every shape of request. */
 import type { RegistryRequest } from '../registry/route.ts'
-import { costUs, keyOf } from './bucket.ts'
+import { costUs } from './bucket.ts'
 import type { Asker, Bucket, Rate } from './bucket.ts'
-import { addressIdentity, passKey, userIdentity } from './identity.ts'
+import { passKey } from './identity.ts'
 import type { Identity } from './identity.ts'
 import { requestUses, shapeOf, transfersOf } from './request-uses.ts'
 import type { RequestShape, RequestUse } from './request-uses.ts'
@@ -77,7 +77,7 @@ function askedOf(steps: readonly Step[], use: RequestUse, asker: Asker, request:
   for (const step of steps) {
     const { bucket } = step
     for (const identity of bucket.identitiesOf(asker)) {
-      const key = keyOf(bucket, identity)
+      const key = bucket.keyOf(identity)
       if (step.kind === 'slow') slowed.push({ bucket, identity, key, rate: step.rate })
       else charges.push({ bucket, identity, item: itemOf(step, key) })
       if (step.kind === 'bytes') flowing.push({ bucket, identity, key, rate: step.rate })
@@ -115,14 +115,13 @@ function itemOf(step: Exclude<Step, { kind: 'slow' }>, key: string): TakeItem {
 function passOf(
   charges: readonly Charge[],
   use: RequestUse,
-  { principal, address }: Asker,
+  { own: identity }: Asker,
   request: RegistryRequest,
 ): AskedPass | undefined {
   // Only requests on a repository have a use that a pass matters to.
   if (!('repository' in request)) return undefined
   const wanted = use.push === 'part' ? charges.length > 0 : charges.some(({ item }) => item.role !== 'plain')
   if (!wanted) return undefined
-  const identity = principal.kind === 'user' ? userIdentity(principal.name) : addressIdentity(address)
   if (use.push !== 'no') return { identity, key: passKey(identity, 'push', request.repository), kind: use.push }
   const isByDigest = request.kind === 'manifest' && request.reference.kind === 'digest'
   const key = passKey(identity, 'pull', request.repository)
@@ -160,7 +159,7 @@ export function loginCharges(buckets: readonly Bucket[]): (asker: Asker) => Aske
       const step = { bucket, kind: 'requests', rate, role: 'plain', costUs: costUs(rate, 1) } as const
       return bucket
         .identitiesOf(asker)
-        .map((identity) => ({ bucket, identity, item: itemOf(step, keyOf(bucket, identity)) }))
+        .map((identity) => ({ bucket, identity, item: itemOf(step, bucket.keyOf(identity)) }))
     })
     if (charges.length === 0) return undefined
     return { charges, pass: undefined, isShown: false, direction: undefined, flowing: [], slowed: [] }

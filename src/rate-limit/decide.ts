@@ -131,10 +131,12 @@ function longestWait(refused: readonly BucketState[]): number | undefined {
 }
 
 function statesOf(charges: readonly Charge[], { used }: Taking): readonly BucketState[] {
-  return charges.flatMap((charge, index) => {
+  const states: BucketState[] = []
+  for (const [index, charge] of charges.entries()) {
     const usedNow = used[index]
-    return usedNow === undefined ? [] : [bucketState(charge, usedNow)]
-  })
+    if (usedNow !== undefined) states.push(bucketState(charge, usedNow))
+  }
+  return states
 }
 
 function tellAdmitted(

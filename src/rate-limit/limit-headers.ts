@@ -2,6 +2,7 @@
  * What an answer tells of limits: the fields of draft-ietf-httpapi-ratelimit-headers-10, those of Docker Hub, and a
  * `Warning` while there is still something left.
  */
+import type { BucketSettings } from '../config/limits-settings.ts'
 import type { BucketState } from './bucket-state.ts'
 import { nameOf, warningSentence } from './limit-words.ts'
 
@@ -39,30 +40,36 @@ const quotaUnits = { requests: '', bytes: ';qu="content-bytes"', concurrent: ';q
 
 /** A list of strings with parameters (RFC 9651 section 3.1); names of buckets need no escape. */
 function policies(states: readonly BucketState[]): LimitHeader {
-  const once = new Map(states.map(({ bucket }) => [bucket.name, bucket]))
-  const items = [...once.values()].map((bucket) => {
+  let items = ''
+  let last: BucketSettings | undefined
+  for (const { bucket } of states) {
+    // The groups of a user share a bucket, and stand side by side.
+    if (bucket === last) continue
+    last = bucket
     const window = bucket.unit === 'concurrent' ? '' : `;w=${bucket.windowSeconds}`
-    return `"${bucket.name}";q=${bucket.quota}${quotaUnits[bucket.unit]}${window}`
-  })
-  return ['RateLimit-Policy', items.join(', ')]
+    items += `${items === '' ? '' : ', '}"${bucket.name}";q=${bucket.quota}${quotaUnits[bucket.unit]}${window}`
+  }
+  return ['RateLimit-Policy', items]
 }
 
 /** `t` is when there is more than `r`: a quota here comes back evenly, and has no moment at which it is renewed. */
 function limits(states: readonly BucketState[]): LimitHeader {
-  const items = states.map(({ bucket, remaining, nextMs }) => {
+  let items = ''
+  for (const { bucket, remaining, nextMs } of states) {
     const isWhole = nextMs === undefined || nextMs === 0
-    return `"${bucket.name}";r=${remaining}${isWhole ? '' : `;t=${Math.ceil(nextMs / 1000)}`}`
-  })
-  return ['RateLimit', items.join(', ')]
+    items += `${items === '' ? '' : ', '}"${bucket.name}";r=${remaining}${isWhole ? '' : `;t=${Math.ceil(nextMs / 1000)}`}`
+  }
+  return ['RateLimit', items]
 }
 
 /** The bucket of pulls that will refuse first. */
 function tightestPull(states: readonly BucketState[]): BucketState | undefined {
-  const pulls = states.filter(({ bucket }) => bucket.class === 'pull' && bucket.unit === 'requests')
-  return pulls.reduce<BucketState | undefined>(
-    (least, state) => (least === undefined || state.remaining < least.remaining ? state : least),
-    undefined,
-  )
+  let least: BucketState | undefined
+  for (const state of states) {
+    if (state.bucket.class !== 'pull' || state.bucket.unit !== 'requests') continue
+    if (least === undefined || state.remaining < least.remaining) least = state
+  }
+  return least
 }
 
 function hubHeaders(pulls: BucketState | undefined): readonly LimitHeader[] {

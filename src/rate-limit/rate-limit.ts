@@ -13,6 +13,7 @@ import type { Asker, NetworksOf } from './bucket.ts'
 import { compileCharges, loginCharges, pushPassMs } from './charges.ts'
 import type { Clock } from './clock.ts'
 import { createDecide } from './decide.ts'
+import { createIdentities } from './identity.ts'
 import { limitHeaders } from './limit-headers.ts'
 import { createLimitStore } from './limit-store.ts'
 import { createPushPasses } from './push-passes.ts'
@@ -89,7 +90,8 @@ const maxPasses = 10_000
 
 export function createRateLimit(options: RateLimitOptions): RateLimit {
   const { store, local, onStoreError, refusalWaitMs, groupsOf, clock, observe } = options
-  const buckets = options.buckets.map((settings) => compileBucket(settings, options.networksOf))
+  const identities = createIdentities()
+  const buckets = options.buckets.map((settings) => compileBucket(settings, identities, options.networksOf))
   const chargesOf = compileCharges(buckets)
   const chargesOfLogin = loginCharges(buckets)
   const limits = createLimitStore({ store, local, onStoreError, uncounted: observe.limitsUncounted })
@@ -107,7 +109,8 @@ export function createRateLimit(options: RateLimitOptions): RateLimit {
   const decide = createDecide({ limits, passes, room, onStoreError, refusalWaitMs, processId, observe })
   const askerOf = (principal: Principal, address: string): Asker => {
     let groups: readonly string[] | undefined
-    return { principal, address, groups: () => (groups ??= groupsOf(principal)) }
+    const own = principal.kind === 'user' ? identities.user(principal.name) : identities.address(address)
+    return { principal, own, address, groups: () => (groups ??= groupsOf(principal)) }
   }
 
   return {

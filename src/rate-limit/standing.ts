@@ -4,7 +4,6 @@ import type { Store } from '../store/store.ts'
 import { adjustArguments, adjustScript } from './adjust-script.ts'
 import { bucketState } from './bucket-state.ts'
 import type { BucketState } from './bucket-state.ts'
-import { keyOf } from './bucket.ts'
 import type { Asker, Bucket } from './bucket.ts'
 import type { Charge } from './charges.ts'
 import { takeArguments, takeScript } from './take-script.ts'
@@ -35,7 +34,7 @@ export function createStanding({
       .flatMap((bucket) =>
         bucket
           .identitiesOf(asker)
-          .map((identity) => ({ bucket, identity, item: lookAt(bucket, keyOf(bucket, identity)) })),
+          .map((identity) => ({ bucket, identity, item: lookAt(bucket, bucket.keyOf(identity)) })),
       )
   }
 
