@@ -8,20 +8,28 @@ export type Identity = string & { readonly [brand]: 'Identity' }
 
 export const everybody = 'all' as Identity
 
+export function userIdentity(name: string): Identity {
+  return `u=${escaped(name)}` as Identity
+}
+
+export function groupIdentity(name: string): Identity {
+  return `g=${escaped(name)}` as Identity
+}
+
+/** @param address as the exchange has it: IPv6 as RFC 5952 prints it */
+export function addressIdentity(address: string): Identity {
+  return `a=${escaped(countedAddress(address))}` as Identity
+}
+
+/** The same, remembered: every request asks, and a text that is the same one every time is found faster. */
 export type Identities = {
   readonly user: (name: string) => Identity
   readonly group: (name: string) => Identity
-  /** @param address as the exchange has it: IPv6 as RFC 5952 prints it */
   readonly address: (address: string) => Identity
 }
 
-/** Their answers are remembered: every request asks, and a text that is the same one every time is found faster. */
 export function createIdentities(): Identities {
-  return {
-    user: recalled((name) => `u=${escaped(name)}` as Identity),
-    group: recalled((name) => `g=${escaped(name)}` as Identity),
-    address: recalled((address) => `a=${escaped(countedAddress(address))}` as Identity),
-  }
+  return { user: recalled(userIdentity), group: recalled(groupIdentity), address: recalled(addressIdentity) }
 }
 
 /** Nothing of a name can end a hash tag, or look like another name. */
