@@ -12,6 +12,7 @@ import { applyHeaders } from './headers/security-headers.ts'
 import { refuseWrites } from './maintenance.ts'
 import type { Maintenance } from './maintenance.ts'
 import type { Proxy } from './proxy/proxy.ts'
+import type { RateLimit } from './rate-limit/rate-limit.ts'
 import { RegistryError } from './registry/error.ts'
 import type { Circumstances } from './registry/grant.ts'
 import type { Principal } from './registry/principal.ts'
@@ -21,10 +22,13 @@ import type { RegistryRequest } from './registry/route.ts'
 export type GatewayDependencies = {
   /** What pages in a browser may do; asked for each request, since it can change. */
   readonly cors: () => Pick<Cors, 'preflight'>
-  readonly authentication: { authenticate(req: IncomingMessage, request: RegistryRequest): Promise<Principal> }
+  readonly authentication: {
+    authenticate(req: IncomingMessage, request: RegistryRequest, address: string): Promise<Principal>
+  }
   readonly authorization: Authorize
   readonly audit: { admits(request: RegistryRequest): boolean }
   readonly maintenance: () => Maintenance
+  readonly rateLimit: Pick<RateLimit, 'admit'>
   readonly proxy: Proxy
   readonly errors: ErrorResponseSettings
   /** The addresses that clients type; the first is told to the upstream. */
@@ -39,7 +43,7 @@ export type GatewayDependencies = {
 
 /** Builds the application. It sees only requests whose exchange has begun and whose head was vetted (`connection.ts`). */
 export function createGateway(dependencies: GatewayDependencies): Express {
-  const { cors, authentication, authorization, audit, proxy, errors, publicUrls } = dependencies
+  const { cors, authentication, authorization, audit, rateLimit, proxy, errors, publicUrls } = dependencies
   const [{ host: publicHost, protocol }] = publicUrls
   const publicProtocol = protocol.replace(':', '')
   const ownHosts = new Set(publicUrls.map(({ host }) => host.toLowerCase()))
@@ -74,14 +78,24 @@ export function createGateway(dependencies: GatewayDependencies): Express {
     const exchange = exchangeOf(res)
     const request = parseRegistryRequest(req.method, req.originalUrl)
     exchange.note({ request })
-    const principal = await authentication.authenticate(req, request)
+    const { requestId, clientAddress } = exchange
+    const principal = await authentication.authenticate(req, request, clientAddress)
     exchange.note({ principal })
     const grant = authorization.authorize(principal, request, circumstances(exchange), (decision) => {
       exchange.note({ decision })
     })
     refuseWrites(request, dependencies.maintenance())
     if (!audit.admits(request)) throw new RegistryError('auditUnavailable')
-    const { requestId, clientAddress, transfer } = exchange
+    const asked = {
+      principal,
+      request: grant.request,
+      address: clientAddress,
+      transfer: exchange.transfer,
+      client: res,
+    }
+    const transfer = exchange.hold(await rateLimit.admit(asked, (name, value) => res.setHeader(name, value)))
+    // Counts nothing: who is slowed waits here for what was taken before.
+    await transfer.charge('down', 0)
     await proxy.forward(req, res, grant, transfer, { requestId, clientAddress, publicHost, publicProtocol })
   })
 

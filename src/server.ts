@@ -12,8 +12,10 @@ import { clientAddress, networkList } from './listener/client-address.ts'
 import type { Listener } from './listener/listen.ts'
 import { createProxy } from './proxy/proxy.ts'
 import type { ProxySettings } from './proxy/proxy.ts'
+import type { AdminCommands } from './server/admin-commands.ts'
 import { createAdminListener } from './server/admin-listener.ts'
 import { buildInfo } from './server/build-info.ts'
+import { createLimits } from './server/limits.ts'
 import { createListeners } from './server/listeners.ts'
 import type { BoundPorts } from './server/listeners.ts'
 import { createLiveSettings } from './server/live-settings.ts'
@@ -23,6 +25,7 @@ import { createHttpRedirect, createPublicListener } from './server/public-listen
 import type { AnswerSettings } from './server/public-listener.ts'
 import { createReloading } from './server/reloading.ts'
 import type { ReloadOutcome } from './server/reloading.ts'
+import { createStores } from './server/stores.ts'
 import { createTelemetry } from './server/telemetry.ts'
 import type { Output, Telemetry } from './server/telemetry.ts'
 import { createUpkeep } from './server/upkeep.ts'
@@ -80,9 +83,15 @@ async function startWith(config: Config, options: StartOptions, telemetry: Telem
   const { log, events, metrics, audit } = telemetry
   const health = createHealth()
   const live = createLiveSettings(config, log, events)
-  const proxy = createProxy(await proxySettings(config), events)
-  const logins = await createLogins(config.authentication, events)
+  const stores = createStores(config, events)
+  const proxy = createProxy(await proxySettings(config), events, stores.isShared ? stores.shared : undefined)
   const policies = await createPolicies(config, events)
+  const rateLimit = createLimits(config, stores, policies.groupsOf, events)
+  const logins = await createLogins(config.authentication, events, {
+    lockout: config.lockout,
+    store: stores.steady,
+    admitLogin: rateLimit.admitLogin,
+  })
   const report = (cause: unknown): void => {
     events.faulted(cause)
     options.onFault?.(cause)
@@ -95,6 +104,7 @@ async function startWith(config: Config, options: StartOptions, telemetry: Telem
     authorization: createAuthorize(policies, basicChallenges.missing),
     audit,
     maintenance: live.maintenance,
+    rateLimit,
     proxy,
     errors: answers.errors,
     publicUrls,
@@ -128,7 +138,12 @@ async function startWith(config: Config, options: StartOptions, telemetry: Telem
     redirect: createHttpRedirect(config, publicUrls[0], events),
     admin: createAdminListener(config.admin, createAdminHandler({ metrics, health })),
   })
-  const upkeep = createUpkeep({ proxy, health, events, certificates: served.certificates, reloading })
+  const commands: Omit<AdminCommands, 'reload'> = {
+    isShared: stores.isShared,
+    ...(config.rateLimit.enabled ? { limits: rateLimit } : {}),
+    ...(logins.lockout === undefined ? {} : { lockout: logins.lockout }),
+  }
+  const upkeep = createUpkeep({ proxy, health, events, certificates: served.certificates, reloading, commands })
   const { addresses, ...ports } = await listeners.listen()
   await upkeep.start(config.admin.socket)
   health.started()
@@ -141,6 +156,8 @@ async function startWith(config: Config, options: StartOptions, telemetry: Telem
     events.draining(config.shutdown.timeoutSeconds * 1000)
     const cutOff = await listeners.drain(config.shutdown.timeoutSeconds * 1000)
     proxy.close()
+    await rateLimit.close()
+    await stores.close()
     events.stopped(cutOff)
     await audit.close(auditFlushMs)
     await listeners.close()

@@ -32,6 +32,8 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
 const libraries: Readonly<Record<string, string>> = {
   yaml: 'config',
   zod: 'config',
+  ioredis: 'store',
+  ldapts: 'authentication',
   passport: 'authentication',
   '@node-rs/bcrypt': 'authentication',
   express: 'gateway',

@@ -242,7 +242,11 @@ export const rateLimit = feature(
     buckets: key(
       buckets.optional().transform((some) => some ?? z.parse(buckets, defaultBuckets)),
       'The limits, in any number; all that apply to a request must admit it. A list of your own replaces the default.',
-      { kind: 'list', unset: 'the buckets in [rate limits](rate-limits.md#the-default)' },
+      {
+        kind: 'list',
+        unset: 'the buckets in [rate limits](rate-limits.md#the-default)',
+        samples: [[{ name: 'pulls-per-user', scope: 'user', class: 'pull', quota: 1_000, windowSeconds: 3_600 }]],
+      },
     ),
   },
 )

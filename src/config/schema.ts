@@ -4,8 +4,11 @@ import { authenticationSection } from './authentication-settings.ts'
 import { authorizationSection } from './authorization-settings.ts'
 import { cors } from './cors-settings.ts'
 import { client, listen, publicUrl, publicUrls, tlsSection, trustedProxies } from './front-settings.ts'
+import { rateLimit } from './limits-settings.ts'
+import { lockout } from './lockout-settings.ts'
 import { maintenance } from './maintenance-settings.ts'
 import { adminSection, auditSection, errors, headers, log, shutdown } from './operation-settings.ts'
+import { redisSection } from './redis-settings.ts'
 import { upstreamSection } from './upstream-settings.ts'
 import { plainText } from './values.ts'
 import type { ResolvePath } from './values.ts'
@@ -33,6 +36,9 @@ export function createConfigSchema(resolvePath: ResolvePath) {
       trustedProxies,
       authentication: authenticationSection(path),
       authorization: authorizationSection(path),
+      redis: redisSection(path),
+      rateLimit,
+      lockout,
       client,
       shutdown,
       errors,

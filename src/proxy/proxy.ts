@@ -4,6 +4,7 @@ import type { Grant } from '../registry/grant.ts'
 import { printTarget } from '../registry/route.ts'
 import type { RegistryRequest } from '../registry/route.ts'
 import type { Transfer } from '../registry/transfer.ts'
+import type { Store } from '../store/store.ts'
 import type { CatalogWalk } from '../telemetry/policy-events.ts'
 import { createAnswerPolicy } from './answer.ts'
 import type { RedirectSettings } from './answer.ts'
@@ -18,6 +19,8 @@ import { bodyFraming, upstreamRequestHeaders } from './request-headers.ts'
 import type { BodyFraming, Forwarding } from './request-headers.ts'
 import { createRespond } from './respond.ts'
 import type { Answerable } from './respond.ts'
+import { createSharedTagLock } from './shared-tag-lock.ts'
+import type { SharedTagLockObserver } from './shared-tag-lock.ts'
 import { createTagLock } from './tag-lock.ts'
 import { createUpstreamClient } from './upstream-client.ts'
 import type { OpenCall, OpenUpstream, UpstreamCall, UpstreamTimeouts } from './upstream-client.ts'
@@ -38,10 +41,11 @@ export type ProxySettings = {
 }
 
 /** What the proxy tells of, for metrics and log. */
-export type ProxyObserver = AskObserver & {
-  upstreamRefusedGateway(): void
-  catalogWalked(end: CatalogWalk): void
-}
+export type ProxyObserver = AskObserver &
+  SharedTagLockObserver & {
+    upstreamRefusedGateway(): void
+    catalogWalked(end: CatalogWalk): void
+  }
 
 type CatalogRequest = Extract<RegistryRequest, { kind: 'catalog' }>
 
@@ -68,8 +72,15 @@ const laneMemory = { maxFreeBytes: 16 * 1024 * 1024, maxSharedBytes: 8 * 1024 * 
 /** Pushes to protected tags that may wait for others of the same tag. */
 const maxWaitingPushes = 256
 
-/** Creates the forwarding stage for one upstream. */
-export function createProxy(settings: ProxySettings, observe: ProxyObserver): Proxy {
+/** How long the lock of a protected tag outlives a gateway that is killed, in milliseconds. */
+const tagLeaseMs = 15_000
+
+/**
+ * Creates the forwarding stage for one upstream.
+ *
+ * @param shared where the replicas keep the locks of protected tags; without it each has its own
+ */
+export function createProxy(settings: ProxySettings, observe: ProxyObserver, shared?: Store): Proxy {
   const { upstreamUrl, upstreamTimeouts: timeouts, credential } = settings
   const client = createUpstreamClient(timeouts, settings.upstreamCa)
   const upstream = {
@@ -90,13 +101,14 @@ export function createProxy(settings: ProxySettings, observe: ProxyObserver): Pr
   })
   const asking = createAsk({ lane, timeouts, clientInactivityMs: settings.clientInactivityMs, observe })
   const openCall: OpenUpstream = (call, fresh) => client.open(call, fresh)
+  const lock = createTagLock(maxWaitingPushes)
   const guarded = createGuardedPush({
     ask: asking,
     open: openCall,
     clientInactivityMs: settings.clientInactivityMs,
     upstreamUrl,
     upstream,
-    lock: createTagLock(maxWaitingPushes),
+    lock: shared === undefined ? lock : createSharedTagLock(lock, shared, { leaseMs: tagLeaseMs, observe }),
     waitMs: timeouts.headersMs,
     checkMs: timeouts.headersMs,
   })

@@ -4,9 +4,12 @@ import type { LoadedPolicy } from '../authorization/compile-policy.ts'
 import type { Policy } from '../authorization/policy.ts'
 import { createPolicyStore, printFault } from '../authorization/policy-store.ts'
 import { policyWarnings } from '../authorization/policy-warnings.ts'
+import { groupsOf } from '../authorization/subject.ts'
+import type { Memberships } from '../authorization/subject.ts'
 import { withoutAnonymous } from '../authorization/without-anonymous.ts'
 import type { Policies } from '../authorize.ts'
 import type { Config } from '../config/schema.ts'
+import type { Principal } from '../registry/principal.ts'
 import type { Events } from '../telemetry/events.ts'
 import type { PolicyRole } from '../telemetry/policy-metrics.ts'
 
@@ -18,6 +21,8 @@ export type LivePolicies = Policies & {
    * @throws PolicyError
    */
   readonly replace: (settings: Config['authorization']) => Promise<void>
+  /** All groups of a principal: those of its login, and those of the live policy. */
+  readonly groupsOf: (principal: Principal) => readonly string[]
   /** The files they are made of now. */
   readonly watched: () => readonly string[]
 }
@@ -54,12 +59,14 @@ export async function createPolicies(
         events.policyLoaded({ role: 'shadow', name: '', generation: 0, rules: 0, warnings: [] })
       }
     },
+    groupsOf: (principal) => groupsOf(principal, live.memberships()),
     watched: () => [...live.watched(), ...(shadow?.watched() ?? [])],
   }
 }
 
 type Role = {
   readonly current: () => Policy
+  readonly memberships: () => Memberships
   readonly replace: (path: string) => Promise<void>
   readonly watched: () => readonly string[]
 }
@@ -84,6 +91,7 @@ async function openRole(
   tell()
   return {
     current: () => inForce,
+    memberships: () => loaded.memberships,
     replace: async (next) => {
       await store.replace(next)
       if (store.current() === loaded) return

@@ -4,6 +4,7 @@ import { systemClock } from '../telemetry/clock.ts'
 import type { Events } from '../telemetry/events.ts'
 import { createUpstreamProbe } from '../telemetry/health.ts'
 import type { Health } from '../telemetry/health.ts'
+import type { AdminCommands } from './admin-commands.ts'
 import { openAdminSocket } from './admin-socket.ts'
 import type { AdminSocket } from './admin-socket.ts'
 import type { Reloading } from './reloading.ts'
@@ -14,6 +15,8 @@ export type UpkeepDependencies = {
   readonly events: Events
   readonly certificates: () => readonly LoadedCertificate[]
   readonly reloading: Reloading
+  /** What can be asked over the admin socket besides a reload. */
+  readonly commands: Omit<AdminCommands, 'reload'>
 }
 
 /** What goes on beside the requests: probing the upstream, watching files and certificates, the admin socket. */
@@ -25,7 +28,7 @@ export type Upkeep = {
 const probeIntervalMs = 5_000
 const certificateCheckMs = 12 * 3_600_000
 
-export function createUpkeep({ proxy, health, events, certificates, reloading }: UpkeepDependencies): Upkeep {
+export function createUpkeep({ proxy, health, events, certificates, reloading, commands }: UpkeepDependencies): Upkeep {
   const probe = createUpstreamProbe({
     probe: () => proxy.probe(),
     intervalMs: probeIntervalMs,
@@ -46,7 +49,7 @@ export function createUpkeep({ proxy, health, events, certificates, reloading }:
         for (const certificate of certificates()) events.certificateInUse(certificate)
       }, certificateCheckMs).unref()
       try {
-        socket = await openAdminSocket(adminSocket, { reload: () => reloading.reloadAll() })
+        socket = await openAdminSocket(adminSocket, { ...commands, reload: () => reloading.reloadAll() })
       } catch (error) {
         events.adminSocketUnavailable(adminSocket, error)
       }

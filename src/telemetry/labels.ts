@@ -62,9 +62,11 @@ export type BackendLabel = AuthenticationMethod | 'none'
 
 /**
  * How a login ended. `unknown`: no backend knows the name. `malformed`: the header could not be read as a login.
- * `overloaded`: it was not checked, because too many were being checked already.
+ * `overloaded`: it was not checked, because too many were being checked already. `locked`: nor was it, because of wrong
+ * passwords before it. `limited`: nor was it, because a rate limit was reached.
  */
-export type LoginOutcome = 'authenticated' | 'refused' | 'unknown' | 'malformed' | 'unavailable' | 'overloaded'
+export type LoginOutcome =
+  'authenticated' | 'refused' | 'unknown' | 'malformed' | 'unavailable' | 'overloaded' | 'locked' | 'limited'
 
 /** What the cache of verified logins knew; `joined` waited for a check of the same credential that was under way. */
 export type CredentialCacheResult = 'hit' | 'miss' | 'negative-hit' | 'joined'
@@ -118,6 +120,9 @@ export type StoreErrorVerdict = 'local' | 'allow' | 'deny'
 /** Whether a login was checked or refused for the wrong passwords before it. */
 export type LockoutVerdict = 'open' | 'locked'
 
+/** Why a push to a protected tag was locked in one gateway alone: Redis did not answer, or forgot the lock. */
+export type UnsharedLock = 'store' | 'lost'
+
 /** Every value of every label whose set is fixed, for the documentation and for the series that exist from the start. */
 export const labelValues = {
   route: Object.keys(routeMethods) as readonly RouteLabel[],
@@ -131,6 +136,8 @@ export const labelValues = {
     'malformed',
     'unavailable',
     'overloaded',
+    'locked',
+    'limited',
   ] as const satisfies readonly LoginOutcome[],
   result: ['hit', 'miss', 'negative-hit', 'joined'] as const satisfies readonly CredentialCacheResult[],
   hashing: ['queueFull', 'queueWait'] as const satisfies readonly HashRefusal[],
@@ -165,6 +172,7 @@ export const labelValues = {
   ] as const satisfies readonly StoreFault[],
   limit: ['admitted', 'refused', 'forced'] as const satisfies readonly LimitVerdict[],
   onStoreError: ['local', 'allow', 'deny'] as const satisfies readonly StoreErrorVerdict[],
+  unshared: ['store', 'lost'] as const satisfies readonly UnsharedLock[],
   lockout: ['open', 'locked'] as const satisfies readonly LockoutVerdict[],
 }
 

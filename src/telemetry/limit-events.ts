@@ -13,6 +13,10 @@ export type LimitEvents = {
   readonly limitDecided: (bucket: string, verdict: LimitVerdict) => void
   readonly limitsUncounted: (verdict: StoreErrorVerdict) => void
   readonly lockoutAsked: (verdict: LockoutVerdict) => void
+  /** A push to a protected tag goes on with the lock of this gateway alone, since the store does not answer. */
+  readonly tagLockNotShared: (fault: StoreFault) => void
+  /** The store forgot the lock of a push to a protected tag before it ended, and another gateway has it now. */
+  readonly tagLeaseLost: () => void
 }
 
 export function limitEvents(log: Logger, metrics: LimitMetrics): LimitEvents {
@@ -27,5 +31,11 @@ export function limitEvents(log: Logger, metrics: LimitMetrics): LimitEvents {
     limitDecided: metrics.limitDecided,
     limitsUncounted: metrics.limitsUncounted,
     lockoutAsked: metrics.lockoutAsked,
+    tagLockNotShared: () => {
+      metrics.tagLockUnshared('store')
+    },
+    tagLeaseLost: () => {
+      metrics.tagLockUnshared('lost')
+    },
   }
 }

@@ -1,6 +1,6 @@
 import type { Registry } from 'prom-client'
 import { labelValues } from './labels.ts'
-import type { LimitVerdict, LockoutVerdict, StoreErrorVerdict, StoreFault } from './labels.ts'
+import type { LimitVerdict, LockoutVerdict, StoreErrorVerdict, StoreFault, UnsharedLock } from './labels.ts'
 import { counter, counterBy, gauge, histogram, remembered } from './metric-children.ts'
 import { definitions } from './metric-definitions.ts'
 
@@ -14,6 +14,8 @@ export type LimitMetrics = {
   /** A request whose limits could not be counted in Redis. */
   readonly limitsUncounted: (verdict: StoreErrorVerdict) => void
   readonly lockoutAsked: (verdict: LockoutVerdict) => void
+  /** A push to a protected tag went on with the lock of this gateway alone. */
+  readonly tagLockUnshared: (reason: UnsharedLock) => void
 }
 
 export function limitMetrics(registry: Registry): LimitMetrics {
@@ -26,6 +28,7 @@ export function limitMetrics(registry: Registry): LimitMetrics {
     remembered((decision: LimitVerdict) => decisionCounter.labels({ bucket, decision })),
   )
   const uncounted = counterBy(registry, definitions.limitsUncounted, 'verdict', labelValues.onStoreError)
+  const unshared = counterBy(registry, definitions.tagLocksUnshared, 'reason', labelValues.unshared)
   const lockouts = counterBy(registry, definitions.lockouts, 'decision', labelValues.lockout)
   return {
     storeState: (isUp) => {
@@ -45,6 +48,9 @@ export function limitMetrics(registry: Registry): LimitMetrics {
     },
     lockoutAsked: (verdict) => {
       lockouts(verdict).inc()
+    },
+    tagLockUnshared: (reason) => {
+      unshared(reason).inc()
     },
   }
 }

@@ -175,6 +175,12 @@ export const definitions = {
     'Requests whose limits could not be counted in Redis, by what rateLimit.onStoreError did with them.',
     ['verdict'],
   ),
+  tagLocksUnshared: define(
+    'counter',
+    'wharfgate_tag_locks_unshared_total',
+    'Pushes to protected tags that were locked in this gateway alone, because Redis did not answer or forgot the lock.',
+    ['reason'],
+  ),
   lockouts: define(
     'counter',
     'wharfgate_lockout_decisions_total',

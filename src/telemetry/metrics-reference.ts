@@ -30,6 +30,7 @@ const labelSentences: readonly (readonly [string, string])[] = [
   ['verdict (limits)', codes(labelValues.onStoreError)],
   ['side', codes(labelValues.side)],
   ['reason (handshakes)', codes(labelValues.handshake)],
+  ['reason (locks)', codes(labelValues.unshared)],
   ['reason (passwords)', codes(labelValues.hashing)],
   ['reason (connections)', codes(labelValues.refusal)],
   ['name, filename, subject_CN', 'of the certificates in the configuration'],

@@ -59,6 +59,8 @@ export function testProxy(upstreamUrl: string) {
     upstreamRetried: () => undefined,
     blobAsked: () => undefined,
     catalogWalked: () => undefined,
+    tagLockNotShared: () => undefined,
+    tagLeaseLost: () => undefined,
   })
 }
 
@@ -70,6 +72,7 @@ export async function startAssembledGateway(upstreamUrl: string, parts: Assemble
     authorization: createAuthorize({ current: () => policy, shadow: () => undefined }, 'Basic realm="test"'),
     audit: { admits: () => true },
     maintenance: () => ({ readOnly: false, message: '', retryAfterSeconds: 1 }),
+    rateLimit: { admit: ({ transfer }) => Promise.resolve(transfer) },
     proxy: testProxy(upstreamUrl),
     errors,
     publicUrls: [new URL('https://localhost:8443')],

@@ -84,6 +84,16 @@ describe('a configuration', () => {
         maxQueueWaitMs: 2_000,
       },
       authorization: { policies: '/etc/w/policies' },
+      redis: { enabled: false },
+      rateLimit: { enabled: false },
+      lockout: {
+        enabled: true,
+        freeAttempts: 5,
+        freeAttemptsPerAddress: 50,
+        windowSeconds: 900,
+        maxDelaySeconds: 900,
+        exemptAddresses: [],
+      },
       client: {
         requestHeadersMs: 10_000,
         inactivityMs: 60_000,

@@ -148,6 +148,7 @@ describe('the JSON Schema', () => {
   test('requires only what the environment cannot give', () => {
     expect(everyNode(schema).filter((node) => 'required' in node)).toEqual([
       expect.objectContaining({ required: ['certificateFile', 'keyFile'] }),
+      expect.objectContaining({ required: ['name', 'scope', 'class', 'quota'] }),
     ])
   })
 })
