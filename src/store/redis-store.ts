@@ -30,6 +30,9 @@ const closed: StoreFailure = { fault: 'down', reason: 'the store is closed' }
 const notOpened: StoreFailure = { fault: 'down', reason: 'the first connection to Redis does not stand yet' }
 const kept: StoreFailure = { fault: 'open', reason: 'Redis does not answer, and is tried every second' }
 
+/** What Redis says of itself and not of one command: the next one would hear the same. */
+const certain: ReadonlySet<StoreFault> = new Set(['readonly', 'loading', 'login'])
+
 /**
  * Opens the store that all gateways share. It never fails because Redis does: calls are then rejected, at once where
  * Redis is known to be down, else after `commandTimeoutMs`; and Redis is found again without being asked for.
@@ -44,7 +47,8 @@ export function createRedisStore(
   const { keyPrefix, commandTimeoutMs: timeoutMs, connectTimeoutMs } = settings
   const client = createRedisClient(settings)
   const send = createScriptSender({ client, clock, keyPrefix, timeoutMs })
-  const probe = () => probeRedis(send, client.isCluster)
+  // Its faults are counted like those of requests: while the breaker is open, they alone tell how Redis fails.
+  const probe = () => probeRedis(send, client.isCluster).catch((error: unknown) => fail(failureOf(error)))
   const breaker = createBreaker({ clock, probe, stateChanged: observe.storeStateChanged })
   const opening = createOpening(clock, connectTimeoutMs)
   const connection = watchConnection(client, clock, {
@@ -65,8 +69,9 @@ export function createRedisStore(
     throw new StoreError(failure.fault, failure.reason)
   }
   const failAndCount = (failure: StoreFailure): never => {
+    if (certain.has(failure.fault)) breaker.trip(failure)
     // An answer that makes no sense is a fault of a script or of a key, and Redis is well.
-    if (failure.fault !== 'other') breaker.failed(failure)
+    else if (failure.fault !== 'other') breaker.failed(failure)
     return fail(failure)
   }
   let isClosed = false
