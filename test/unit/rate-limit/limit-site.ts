@@ -42,6 +42,7 @@ export function createTestStore(clock: FakeClock, isSharded = false) {
   const create = (): Store => createMemoryStore({ clock, maxKeys: 100_000 })
   let memory = create()
   let isDown = false
+  let failing: string | undefined
   const calls: string[] = []
   const store: Store = {
     isSharded,
@@ -49,7 +50,8 @@ export function createTestStore(clock: FakeClock, isSharded = false) {
       calls.push(script.name)
       const tags = new Set(keys.map((key) => /\{(.*?)\}/.exec(key)?.[1]))
       if (isSharded && tags.size > 1) return Promise.reject(new Error(`CROSSSLOT ${keys.join(' ')}`))
-      if (isDown) return Promise.reject(new StoreError('down', 'it is down'))
+      if (isDown || (failing !== undefined && keys.some((key) => key.includes(failing ?? ''))))
+        return Promise.reject(new StoreError('down', 'it is down'))
       return memory.run(script, keys, args)
     },
     close: () => memory.close(),
@@ -62,6 +64,10 @@ export function createTestStore(clock: FakeClock, isSharded = false) {
     },
     fail: (down: boolean) => {
       isDown = down
+    },
+    /** Fails for what has this in a key. */
+    failFor: (text: string | undefined) => {
+      failing = text
     },
   }
 }
