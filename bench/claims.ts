@@ -41,6 +41,8 @@ export const claims: readonly Claim[] = [
   { row: 'policy-decision', metric: 'microsecondsOneRepository', bound: atMost(50) },
   { row: 'policy-decision', metric: 'microsecondsLeadingWildcard', bound: atMost(50) },
   { row: 'policy-decision', metric: 'microsecondsUserVariable', bound: atMost(50) },
+  { row: 'limits-decision', metric: 'cpuMicrosecondsInMemory', bound: atMost(5) },
+  { row: 'limits-decision', metric: 'cpuMicrosecondsBeyondRoundTrip', bound: atMost(60) },
 ]
 
 /** Holds the claims against a run. */

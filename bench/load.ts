@@ -60,6 +60,10 @@ async function runJob(job: Job): Promise<Sample> {
       const { decisions } = await import('./load/decisions.ts')
       return decisions(job)
     }
+    case 'limits': {
+      const { limits } = await import('./load/limits.ts')
+      return limits(job)
+    }
   }
 }
 

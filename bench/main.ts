@@ -7,7 +7,8 @@ import { availableParallelism, constants, cpus, release, tmpdir, totalmem, type 
 import { dirname, join, resolve } from 'node:path'
 import { hashPassword } from '../src/authentication/password-hashing.ts'
 import { initCertificates } from '../src/cli/certificate-files.ts'
-import { part } from '../test/support/part.ts'
+import { foundParts, part } from '../test/support/part.ts'
+import { startRedis } from '../test/support/redis-servers.ts'
 import { cipher } from './load/connection.ts'
 import { UsageError, parseOptions, usage } from './options.ts'
 import type { BenchOptions } from './options.ts'
@@ -83,6 +84,7 @@ async function prepare(options: BenchOptions, endings: Endings): Promise<Stage> 
   report(`filling the upstream registry with ${options.size / 1024 ** 2} MiB`)
   const upstream = await startUpstream(options.size)
   endings.add(upstream.registry.stop)
+  const redisPort = options.rows.some(({ kind }) => kind === 'alone') ? await prepareRedis(endings) : undefined
   return {
     directory,
     upstream,
@@ -91,7 +93,19 @@ async function prepare(options: BenchOptions, endings: Endings): Promise<Stage> 
     ca: readFileSync(paths.authorityCertificate, 'utf8'),
     htpasswdFile,
     ...login,
+    redisPort,
   }
+}
+
+async function prepareRedis(endings: Endings): Promise<number | undefined> {
+  const found = foundParts()['redis-server']
+  if (found === undefined || 'missing' in found) {
+    report('redis-server is not installed: limits are measured in memory alone')
+    return undefined
+  }
+  const redis = await startRedis()
+  endings.add(redis.stop)
+  return redis.port
 }
 
 async function circumstancesOf(options: BenchOptions, upstream: Upstream, date: string): Promise<Circumstances> {

@@ -34,6 +34,7 @@ const wholeExtent: Extent = {
   windowMs: 5_000,
   slow: { clients: 200, bytesPerSecond: 100_000, windowMs: 10_000 },
   decisions: { rules: 10_000, windowMs: 1_000 },
+  limits: { identities: 500, windowMs: 1_000 },
 }
 
 const quickExtent: Extent = {
@@ -42,6 +43,7 @@ const quickExtent: Extent = {
   windowMs: 200,
   slow: { clients: 6, bytesPerSecond: 400_000, windowMs: 800 },
   decisions: { rules: 500, windowMs: 50 },
+  limits: { identities: 50, windowMs: 50 },
 }
 
 /** A word that cannot be understood; the message names it. */

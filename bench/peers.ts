@@ -24,6 +24,8 @@ export type Stage = {
   readonly htpasswdFile: string
   readonly username: string
   readonly password: string
+  /** Of a Redis that nobody else uses, where it is installed and somebody asks it. */
+  readonly redisPort: number | undefined
 }
 
 export type Front = {

@@ -1,5 +1,5 @@
 /** What is measured: one row is one kind of load, asked of every front or of none, and one table. */
-import type { DecisionMetricName, Job, MetricName, Target } from './load/job.ts'
+import type { DecisionMetricName, Job, LimitMetricName, MetricName, Target } from './load/job.ts'
 import { manifestType } from './upstream.ts'
 import type { Blob, Upstream } from './upstream.ts'
 
@@ -21,6 +21,8 @@ export type Extent = {
   readonly slow: { readonly clients: number; readonly bytesPerSecond: number; readonly windowMs: number }
   /** Of `policy-decision`: rules of each policy, and how long each is asked. */
   readonly decisions: { readonly rules: number; readonly windowMs: number }
+  /** Of `limits-decision`: who asks, and how long in each store. */
+  readonly limits: { readonly identities: number; readonly windowMs: number }
 }
 
 export type MakeJob = (upstream: Upstream, target: Target, extent: Extent) => Job
@@ -47,12 +49,15 @@ export type FrontsRow = RowHead & {
   readonly job: MakeJob
 }
 
-/** A part of Wharfgate in the load generator, without a front: one line. The job looks at its own answers. */
+/**
+ * A part of Wharfgate in the load generator, without a front: one line. The job looks at its own answers, and leaves out
+ * what it cannot measure without Redis.
+ */
 export type AloneRow = RowHead & {
   readonly kind: 'alone'
   /** What stands behind the name of the line. */
   readonly note: string
-  readonly job: (extent: Extent) => Job
+  readonly job: (extent: Extent, redisPort: number | undefined) => Job
 }
 
 const peak: Column = { metric: 'peakResidentMebibytes', title: 'peak RSS MiB', digits: 0, hasRatio: false }
@@ -146,9 +151,25 @@ export const rows: readonly Row[] = [
     ],
     job: ({ decisions }) => ({ kind: 'decisions', ...decisions }),
   },
+  {
+    kind: 'alone',
+    name: 'limits-decision',
+    title: 'One decision past four limits, headers included',
+    note: 'its limits alone',
+    columns: [
+      limitColumn('cpuMicrosecondsInMemory', 'CPU µs in memory'),
+      limitColumn('cpuMicrosecondsRoundTrip', 'CPU µs round trip to Redis'),
+      limitColumn('cpuMicrosecondsBeyondRoundTrip', 'CPU µs beyond the round trip'),
+    ],
+    job: ({ limits }, redisPort) => ({ kind: 'limits', ...limits, ...(redisPort !== undefined && { redisPort }) }),
+  },
 ]
 
 function decisionColumn(metric: DecisionMetricName, title: string): Column {
+  return { metric, title, digits: 1, hasRatio: false }
+}
+
+function limitColumn(metric: LimitMetricName, title: string): Column {
   return { metric, title, digits: 1, hasRatio: false }
 }
 

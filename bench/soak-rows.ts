@@ -14,6 +14,7 @@ import { startRealRegistry } from '../test/support/real-registry.ts'
 import { until } from '../test/support/until.ts'
 import { hold } from './hold.ts'
 import { crowdRows } from './soak-crowds.ts'
+import { limitRows } from './soak-limits.ts'
 
 export type SoakRow = {
   readonly name: string
@@ -76,6 +77,7 @@ export const soakRows: readonly SoakRow[] = [
     measure: () => withFaultUpstream(stalled),
   },
   ...crowdRows,
+  ...limitRows,
 ]
 
 async function slowPush(gateway: GatewayProcess): Promise<string> {

@@ -77,7 +77,7 @@ async function runRow(row: Row, options: BenchOptions, dependencies: SuiteDepend
   }
   const ask = (contender: Contender, what: 'warmUp' | 'job'): Promise<Sample> =>
     row.kind === 'alone'
-      ? load(row.job(options.extent), signal)
+      ? load(row.job(options.extent, dependencies.stage.redisPort), signal)
       : askFront(row, what, contender, options.extent, dependencies)
 
   for (const contender of row.kind === 'alone' ? [] : contenders) {
@@ -170,6 +170,8 @@ function timeoutMsOf(job: Job): number {
     case 'decisions':
       // A policy of that size is loaded four times.
       return 60_000 + 4 * (job.windowMs + job.rules)
+    case 'limits':
+      return 60_000 + 6 * job.windowMs + 3 * job.identities
   }
 }
 

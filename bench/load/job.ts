@@ -76,10 +76,23 @@ export type DecisionsJob = {
   readonly windowMs: number
 }
 
-export type Job = PullJob | PushJob | RequestsJob | SlowPullJob | HandshakesJob | DecisionsJob
+/** Decisions of limits in the load generator itself: there is no front. */
+export type LimitsJob = {
+  readonly kind: 'limits'
+  /** Users, each with an address and a repository, who ask in turn. */
+  readonly identities: number
+  /** How long each store is asked, once to warm up and once to measure. */
+  readonly windowMs: number
+  /** Of a Redis on loopback; without it the memory of the process alone is asked. */
+  readonly redisPort?: number
+}
+
+export type Job = PullJob | PushJob | RequestsJob | SlowPullJob | HandshakesJob | DecisionsJob | LimitsJob
 
 export type DecisionMetricName =
   'microsecondsOneSubject' | 'microsecondsOneRepository' | 'microsecondsLeadingWildcard' | 'microsecondsUserVariable'
+
+export type LimitMetricName = 'cpuMicrosecondsInMemory' | 'cpuMicrosecondsRoundTrip' | 'cpuMicrosecondsBeyondRoundTrip'
 
 export type MetricName =
   | 'megabytesPerSecond'
@@ -94,6 +107,7 @@ export type MetricName =
   | 'handshakesPerSecond'
   | 'cpuMicrosecondsPerHandshake'
   | DecisionMetricName
+  | LimitMetricName
 
 /** One measurement. What moves is counted in kilobytes, megabytes and gigabytes, which are decimal; memory in mebibytes. */
 export type Sample = Readonly<Partial<Record<MetricName, number>>>

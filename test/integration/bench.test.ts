@@ -9,6 +9,7 @@ import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
 import { bodyChunks, bodyDigest } from '../../bench/body.ts'
 import { decisions } from '../../bench/load/decisions.ts'
+import { limits } from '../../bench/load/limits.ts'
 import { pull } from '../../bench/load/pull.ts'
 import { handshakes } from '../../bench/load/handshakes.ts'
 import type { Target } from '../../bench/load/job.ts'
@@ -78,6 +79,7 @@ describeWith(['docker-registry'], 'a quick run of the benchmark', () => {
       ['slow-pull', fronts],
       ['tls-connections', fronts],
       ['policy-decision', ['wharfgate']],
+      ['limits-decision', ['wharfgate']],
     ])
     for (const { name, peers } of document.rows) {
       const [, table = ''] = result.stdout.split(`(${name})\n\n`)
@@ -130,7 +132,7 @@ describeWith(['docker-registry'], 'a quick run of the benchmark', () => {
   test('looked at the answers of every front', () => {
     const checked = [...result.stderr.matchAll(/^bench: (\S+) (\S+) warm-up: .*, answers right$/gm)]
     // Decisions are looked at while they are measured.
-    const ofFronts = document.rows.filter(({ name }) => name !== 'policy-decision')
+    const ofFronts = document.rows.filter(({ name }) => !name.endsWith('-decision'))
     const measured = ofFronts.flatMap(({ name, peers }) =>
       peers.filter(({ kind }) => kind === 'measured').map(({ peer }) => `${name} ${peer}`),
     )
@@ -180,6 +182,12 @@ describe('decisions', () => {
     expect(times).toHaveLength(4)
     for (const microseconds of times) expect(microseconds).toBeGreaterThan(0)
   })
+})
+
+test('decisions of limits are right, and take time in memory where there is no Redis', async () => {
+  const { cpuMicrosecondsInMemory, ...others } = await limits({ kind: 'limits', identities: 3, windowMs: 1 })
+  expect(cpuMicrosecondsInMemory).toBeGreaterThan(0)
+  expect(others).toEqual({})
 })
 
 describe('the load generator', () => {
