@@ -81,11 +81,11 @@ export function durationText(seconds: number): string {
   return `${count} ${word}${count === 1 ? '' : 's'}`
 }
 
-/** `36 s`, `5 min`, `2 h 5 min`; never too short. */
+/** `36 s`, `5 min`, `2 h 5 min`: at least a second, and to the minute where `Retry-After` is for machines. */
 export function waitText(waitMs: number): string {
   const seconds = Math.max(1, Math.ceil(waitMs / 1000))
   if (seconds <= 120) return `${seconds} s`
-  const minutes = Math.ceil(seconds / 60)
+  const minutes = Math.round(seconds / 60)
   if (minutes <= 120) return `${minutes} min`
   const [hours, rest] = [Math.floor(minutes / 60), minutes % 60]
   return rest === 0 ? `${hours} h` : `${hours} h ${rest} min`
