@@ -52,8 +52,8 @@ const kinds = { '=': 'equal', '~=': 'approximate', '>=': 'greaterOrEqual', '<=':
 class FilterFault extends Error {}
 
 /**
- * Reads a template in which all of `variables`, and no others, have to stand. Blanks between filters are allowed, and the
- * outermost parentheses may be missing. Never throws.
+ * Reads a template in which at least one of `variables`, and no others, has to stand. Blanks between filters are allowed,
+ * and the outermost parentheses may be missing. Never throws.
  */
 export function parseFilter(text: string, variables: readonly FilterVariable[]): FilterReading {
   try {
@@ -64,11 +64,9 @@ export function parseFilter(text: string, variables: readonly FilterVariable[]):
     if (end !== whole.length)
       throw new FilterFault(`has more text after its last parenthesis, from ${quoted(whole, end)}`)
     const used = variablesOf(filter)
-    const missing = variables.find((variable) => !used.has(variable))
-    if (missing !== undefined)
-      throw new FilterFault(
-        `must have {{${missing}}} where the ${meaning[missing]} belongs, such as ${example[missing]}`,
-      )
+    const [first] = variables
+    if (first !== undefined && used.size === 0)
+      throw new FilterFault(`must have {{${first}}} where the ${meaning[first]} belongs, such as ${example[first]}`)
     const foreign = [...used].find((variable) => !variables.includes(variable))
     if (foreign !== undefined) throw new FilterFault(`cannot use {{${foreign}}}, which is not known here`)
     return { kind: 'ok', template: filter }
@@ -188,7 +186,8 @@ function unescaped(piece: string): string {
   })
 }
 
-function variablesOf(filter: FilterTemplate): ReadonlySet<FilterVariable> {
+/** What a template asks for. */
+export function variablesOf(filter: FilterTemplate): ReadonlySet<FilterVariable> {
   switch (filter.kind) {
     case 'and':
     case 'or':
