@@ -9,8 +9,8 @@ export type TagLockWait = {
 }
 
 /**
- * Lets only one piece of work at a time go on with a key. This process's own today; another that the replicas share may
- * take its place, for which nothing here returns at once and nothing is asked that a lease in Redis could not do.
+ * Lets only one piece of work at a time go on with a key: this process's own lock, or the one that the replicas share, for
+ * which nothing here returns at once and nothing is asked that a lease in Redis could not do.
  */
 export type TagLock = {
   /**
