@@ -38,9 +38,9 @@ export type TagGuard = {
    * answer; it has deadlines of its own, and it should not be given up because the client leaves: the upstream would go
    * on with what it has, behind the back of the lock.
    *
-   * What it cannot see, and a push can therefore still lose by milliseconds: pushes through another replica (where
-   * the lock is not shared, or its lease was lost), pushes of those who may move the tag, writes that go past the gateway, and what an
-   * upstream does after it let the deadline of its answer pass. `docs/explanation/protected-tags.md` tells more.
+   * What it cannot see, and a push can therefore still lose by milliseconds: pushes through another replica (where the
+   * lock is not shared, or its lease was lost), pushes of those who may move the tag, writes that go past the gateway, and
+   * what an upstream does after it let the deadline of its answer pass. `docs/explanation/protected-tags.md` tells more.
    *
    * @param open opens requests to the upstream; whoever gives it may end them
    * @throws RegistryError `tagProtected` when a tag names something else; `tagCheckFailed` when the upstream does not say
