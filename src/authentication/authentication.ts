@@ -30,7 +30,7 @@ export type Authentication = {
    * (431), `loginLocked` or `rateLimited` (429), `loginsOverloaded`, `limitsUnavailable` or `authenticationUnavailable`
    * (503)
    */
-  authenticate(request: LoginRequest, registryRequest: RegistryRequest, address?: string): Promise<Principal>
+  authenticate(request: LoginRequest, registryRequest: RegistryRequest, address: string): Promise<Principal>
 }
 
 export type AuthenticationOptions = Partial<Admission> & {
@@ -164,7 +164,7 @@ export function createAuthentication(options: AuthenticationOptions): Authentica
   }
 
   return {
-    async authenticate(request, _registryRequest, address = '') {
+    async authenticate(request, _registryRequest, address) {
       const startedAtMs = clock.nowMs()
       const header = parseAuthorization(request.headers.authorization)
       if (header.kind === 'none' && anonymousEnabled) return anonymous

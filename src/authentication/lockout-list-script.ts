@@ -96,8 +96,8 @@ return { address.wait, address.count, locked }
     const rule = { window, longest, now: Math.floor(atMs) }
     const fields = fieldsOf(data, key)
     const address = readField(fields.get(addressField), { ...rule, free: addressFree })
-    fields.delete(addressField)
-    const locked = [...fields.values()].filter((text) => readField(text, { ...rule, free: slotFree }).wait > 0)
+    const slots = [...fields].filter(([name]) => name !== addressField)
+    const locked = slots.filter(([, text]) => readField(text, { ...rule, free: slotFree }).wait > 0)
     return [address.wait, address.count, locked.length]
   },
   parse: (raw) => {

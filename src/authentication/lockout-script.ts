@@ -97,8 +97,9 @@ local later = math.max(delay(slot.count + 1, slotFree), delay(address.count + 1,
 return { 0, 1, address.count, now, slot.last, address.last, later }
 `,
   inMemory: (data, [key = ''], args, atMs) => {
-    const [slotName = '', fingerprint = ''] = args.map(String)
-    const [slotFree = 0, addressFree = 0, window = 0, longest = 0] = args.slice(2).map(Number)
+    const [slotName, fingerprint] = [String(args[0]), String(args[1])]
+    const [slotFree, addressFree] = [Number(args[2]), Number(args[3])]
+    const [window, longest] = [Number(args[4]), Number(args[5])]
     const now = Math.floor(atMs)
     const fields = fieldsOf(data, key)
     const slot = readField(fields.get(slotName), { free: slotFree, window, longest, now })
@@ -235,10 +236,10 @@ function textOf({ count, last, seen }: Field): string {
   return `${count}:${last}:${seen}`
 }
 
-/** A copy, since what is in the store changes by `set` alone. */
+/** What a key holds; whoever changes it calls `set` or `delete`. */
 export function fieldsOf(data: MemoryData, key: string): Map<string, number | string> {
   const held = data.get(key)
-  return new Map(held instanceof Map ? held : [])
+  return held instanceof Map ? held : new Map<string, number | string>()
 }
 
 /** Reads a list of so many whole numbers. @throws Error when the reply is none */

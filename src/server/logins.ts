@@ -7,7 +7,7 @@ import { basicChallenges } from '../authentication/challenge.ts'
 import { monotonicClock } from '../authentication/clock.ts'
 import { createHtpasswd } from '../authentication/htpasswd-authenticator.ts'
 import type { HtpasswdAuthenticator } from '../authentication/htpasswd-authenticator.ts'
-import { createLockout } from '../authentication/lockout.ts'
+import { createLockout, openGuard } from '../authentication/lockout.ts'
 import type { Lockout } from '../authentication/lockout.ts'
 import { readHtpasswd } from '../authentication/htpasswd.ts'
 import type { HtpasswdTable } from '../authentication/htpasswd.ts'
@@ -43,8 +43,8 @@ export type LoginAdmission = {
   readonly lockout: LockoutSettings
   /** Where guesses are counted; must answer, from memory where Redis does not. */
   readonly store: Store
-  /** Throws a `RegistryError` for an address that has had its share of logins; nothing where no limit is for logins. */
-  readonly admitLogin?: (address: string) => Promise<void>
+  /** Throws a `RegistryError` for an address that has had its share of logins. */
+  readonly admitLogin: (address: string) => Promise<void>
 }
 
 /**
@@ -55,7 +55,7 @@ export type LoginAdmission = {
 export async function createLogins(
   settings: Config['authentication'],
   events: Events,
-  admission?: LoginAdmission,
+  admission: LoginAdmission,
 ): Promise<Logins> {
   const users = settings.htpasswd.enabled ? await createUsers(settings.htpasswd.file, settings, events) : undefined
   const lockout = createGuard(admission, events)
@@ -66,8 +66,8 @@ export async function createLogins(
     anonymousEnabled: settings.anonymous.enabled,
     clock: monotonicClock,
     events,
-    ...(lockout === undefined ? {} : { guard: lockout }),
-    ...(admission?.admitLogin === undefined ? {} : { admitLogin: admission.admitLogin }),
+    guard: lockout ?? openGuard,
+    admitLogin: admission.admitLogin,
   })
   return {
     authentication,
@@ -78,8 +78,8 @@ export async function createLogins(
   }
 }
 
-function createGuard(admission: LoginAdmission | undefined, observe: Events): Lockout | undefined {
-  if (admission?.lockout.enabled !== true) return undefined
+function createGuard(admission: LoginAdmission, observe: Events): Lockout | undefined {
+  if (!admission.lockout.enabled) return undefined
   const { lockout: settings, store } = admission
   const exempt = networkList(settings.exemptAddresses)
   return createLockout({

@@ -136,9 +136,11 @@ describe('a request', () => {
     })
     const elsewhere = { username: 'alice', password: 'secret' }
     const request = Object.freeze({ headers, query: elsewhere, body: elsewhere, user: alice })
-    await expect(authentication.authenticate(request, ping)).rejects.toMatchObject({ id: 'credentialsMissing' })
+    await expect(authentication.authenticate(request, ping, address)).rejects.toMatchObject({
+      id: 'credentialsMissing',
+    })
     const loggedIn = Object.freeze({ headers: Object.freeze({ authorization: basic('alice', 'secret') }) })
-    expect(await authentication.authenticate(loggedIn, ping)).toEqual(alice)
+    expect(await authentication.authenticate(loggedIn, ping, address)).toEqual(alice)
     expect(asked.asked).toEqual(['alice secret'])
   })
 })

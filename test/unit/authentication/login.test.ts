@@ -14,6 +14,7 @@ import { parseRegistryRequest } from '../../../src/registry/route.ts'
 import { basic, basicOf, htpasswdFile, passwords } from '../../support/personas.ts'
 import type { Persona } from '../../support/personas.ts'
 
+const address = '192.0.2.1'
 const ping = parseRegistryRequest('GET', '/v2/')
 /** Apache's `htpasswd -nbB alice72 …` would cut the password; its first 72 bytes are all that bcrypt sees. */
 const long = 'p'.repeat(72)
@@ -40,7 +41,7 @@ describe('logins with the real parts', () => {
     })
   })
 
-  const login = (authorization: string) => authentication.authenticate({ headers: { authorization } }, ping)
+  const login = (authorization: string) => authentication.authenticate({ headers: { authorization } }, ping, address)
 
   test('everybody gets their own answer out of 200 at the same time', async () => {
     const names: readonly Persona[] = ['alice', 'bob', 'ci']

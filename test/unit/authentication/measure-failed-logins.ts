@@ -17,6 +17,7 @@ import { parseRegistryRequest } from '../../../src/registry/route.ts'
 import { basic } from '../../support/personas.ts'
 
 const samples = Number(process.argv[2] ?? 500)
+const address = '192.0.2.1'
 const ping = parseRegistryRequest('GET', '/v2/')
 const ignore = () => undefined
 
@@ -39,7 +40,7 @@ const authentication = createAuthentication({
 async function timeOf(username: string, password: string): Promise<number> {
   const startedAtMs = performance.now()
   const request = { headers: { authorization: basic(username, password) } }
-  await authentication.authenticate(request, ping).then(
+  await authentication.authenticate(request, ping, address).then(
     () => Promise.reject(new Error('the login was expected to fail')),
     () => undefined,
   )

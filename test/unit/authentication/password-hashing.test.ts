@@ -95,6 +95,36 @@ describe('the queue', () => {
     expect(clock.pending()).toBe(0)
   })
 
+  test('takes the lowest rank first, and of one rank in the order they came', async () => {
+    const { hashing, started, endNext } = create({ maxConcurrent: 1, maxQueued: 9 })
+    const ranks = [7, 3, 1, 3, 0, 7, 99]
+    for (const [index, rank] of ranks.entries()) watch(hashing.matches(`${index}`, 'hash', [], rank))
+    await settle()
+    for (let left = ranks.length; left > 0; left -= 1) await endNext()
+    // The first found nobody there before it; there is no rank behind the last.
+    expect(started.map((text) => text[0])).toEqual(['0', '4', '2', '1', '3', '5', '6'])
+    expect(hashing.load()).toEqual({ running: 0, queued: 0 })
+  })
+
+  test('that is full turns away the one of the worst rank that is to be turned away soonest', async () => {
+    const { hashing, clock, started, told, endNext } = create({ maxConcurrent: 1, maxQueued: 3 })
+    const check = (name: string, rank: number) => watch(hashing.matches(name, 'hash', [], rank))
+    check('runs', 7)
+    const waiting = [check('a', 2), check('b', 5), check('c', 5)]
+    await settle()
+    const known = check('known', 0)
+    const equal = check('equal', 5)
+    await settle()
+    expect(waiting.map((one) => one().kind)).toEqual(['pending', 'error', 'pending'])
+    expect([known().kind, equal().kind]).toEqual(['pending', 'error'])
+    expect(waiting[1]?.()).toMatchObject(overloaded)
+    expect(told).toEqual(['queueFull', 'queueFull'])
+    expect(hashing.load()).toEqual({ running: 1, queued: 3 })
+    for (let left = 4; left > 0; left -= 1) await endNext()
+    expect(started).toEqual(['runs hash', 'known hash', 'a hash', 'c hash'])
+    expect(clock.pending()).toBe(0)
+  })
+
   test('works on after a mismatch, in the same turn, and gives no answer before', async () => {
     const { started, hashing, endNext } = create({ maxConcurrent: 1, maxQueued: 3 })
     const first = watch(hashing.matches('wrong', 'hash', ['decoy 1', 'decoy 2'], 1))
