@@ -51,7 +51,7 @@ export function slapdConfiguration(
     'loglevel 0',
     `idletimeout ${String(idleTimeoutSeconds)}`,
     // As careless as directories come: a DN with an empty password is a bind that succeeds (RFC 4513 section 5.1.2).
-    'allow bind_anon_cred',
+    'allow bind_anon_dn bind_anon_cred',
     ...(isEncryptionRequired ? ['security simple_bind=128'] : []),
     ...(hasTls
       ? [
