@@ -62,7 +62,7 @@ const decimalUnits = ['bytes', 'kB', 'MB', 'GB', 'TB'] as const
 
 /** In the units in which the number is round; both kinds of people write configurations. */
 export function bytesText(bytes: number): string {
-  const isBinary = bytes % 1024 === 0
+  const isBinary = bytes % 1024 === 0 && bytes % 1000 !== 0
   const [base, units] = isBinary ? [1024, binaryUnits] : [1000, decimalUnits]
   const power = Math.min(units.length - 1, Math.floor(Math.log(bytes) / Math.log(base) + 1e-9))
   return `${Number((bytes / base ** power).toFixed(1))} ${units[power] ?? 'bytes'}`
