@@ -244,6 +244,7 @@ describeWith(['slapd', 'ldapsearch'], 'a real slapd', () => {
       expect(tap.fromClients.includes(people.bob.password)).toBe(false)
       tap.freeze()
       const bound = clear.bind(people.alice.dn, people.alice.password)
+      expect(await outcomeOf(clientOf({ url: tap.url, timeout: 50 }).bind(people.bob.dn, 'x'))).not.toBe(49)
       tap.thaw()
       await bound
       tap.cut()
