@@ -96,6 +96,7 @@ export async function startLdapServer(options: LdapServerOptions = {}): Promise<
 
   /** All runs; the log of what was answered before this call is in it. */
   async function traffic(): Promise<LdapTraffic> {
+    if (options.isLogged === false) throw new Error('this slapd writes no log: start it without isLogged: false')
     if (!isFrozen && running.exitCode() === undefined) await settle(directory, running)
     const runs = [...earlier, running.stderr()].map((text, at) => parseLdapLog(text, at + 1))
     return {
