@@ -127,20 +127,24 @@ export function overwriteAccess(policy: Policy, name: string, tag: Tag | undefin
   return [{ type: 'repository', name, anyOf: ['overwrite'], tags }]
 }
 
-/** The tags that a PUT sets and that the principal may not move: it may only create them. */
+/** The protected tags that a PUT sets: those that the principal may only create, and those that it may move too. */
 function preconditionsOf(policy: Policy, principal: Principal, request: RegistryRequest, judge: Judge): Preconditions {
   if (request.kind !== 'manifest' || request.method !== 'PUT') return noPreconditions
   const { repository, reference, tags } = request
   const set = reference.kind === 'tag' ? [reference.tag] : tags
   const mayOverwrite = (tag: Tag): boolean =>
     judge.judge({ repository, action: 'overwrite', tags: { kind: 'named', tags: [tag] } }).kind === 'allowed'
+  const guarded = set.filter((tag) => protectionOfTag(policy, repository, tag) !== undefined)
+  if (guarded.length === 0) return noPreconditions
+  const lockedTags = guarded.filter(mayOverwrite)
   return {
-    protectedTags: set.filter((tag) => protectionOfTag(policy, repository, tag) !== undefined && !mayOverwrite(tag)),
+    protectedTags: guarded.filter((tag) => !lockedTags.includes(tag)),
+    lockedTags,
     refusal: (tag) => overwriteSentence({ policy, principal, judge }, repository, tag),
   }
 }
 
-const noPreconditions: Preconditions = { protectedTags: [], refusal: () => '' }
+const noPreconditions: Preconditions = { protectedTags: [], lockedTags: [], refusal: () => '' }
 
 /** The names come from the upstream; what is none is not shown. */
 function listFilter(judge: Judge): (repository: string) => boolean {

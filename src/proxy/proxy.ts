@@ -161,7 +161,7 @@ export function createProxy(settings: ProxySettings, observe: ProxyObserver, sha
     res.once('close', () => current?.request.destroy())
     const call = callFor(framing)
     const asked =
-      request.kind === 'manifest' && grant.preconditions.protectedTags.length > 0
+      request.kind === 'manifest' && isGuarded(grant)
         ? await guarded.ask(question, { ...request, ...grant }, callFor, about)
         : await asking.ask({ ...question, body: framing, call }, (fresh) => open(call, fresh))
     if (asked === undefined) {
@@ -224,6 +224,10 @@ export function createProxy(settings: ProxySettings, observe: ProxyObserver, sha
       listing.stop()
     },
   }
+}
+
+function isGuarded({ preconditions: { protectedTags, lockedTags } }: Grant): boolean {
+  return protectedTags.length > 0 || lockedTags.length > 0
 }
 
 /** Whether an answer tells of a manifest that was stored: its repository is there from now on. */

@@ -21,7 +21,7 @@ export type TagGuardSettings = {
   readonly checkMs: number
 }
 
-/** A push of a manifest that names tags which may be created but not moved. */
+/** A push of a manifest that names protected tags. */
 export type GuardedPush = Preconditions & {
   readonly repository: RepositoryName
   /** The manifest, whole: its digest is made of it and never taken from the client's word. */
@@ -39,8 +39,8 @@ export type TagGuard = {
    * on with what it has, behind the back of the lock.
    *
    * What it cannot see, and a push can therefore still lose by milliseconds: pushes through another replica (where the
-   * lock is not shared, or its lease was lost), pushes of those who may move the tag, writes that go past the gateway, and
-   * what an upstream does after it let the deadline of its answer pass. `docs/explanation/protected-tags.md` tells more.
+   * lock is not shared, or its lease was lost), writes that go past the gateway, and what an upstream does after it let
+   * the deadline of its answer pass. `docs/explanation/protected-tags.md` tells more.
    *
    * @param open opens requests to the upstream; whoever gives it may end them
    * @throws RegistryError `tagProtected` when a tag names something else; `tagCheckFailed` when the upstream does not say
@@ -132,14 +132,15 @@ export function createTagGuard(settings: TagGuardSettings): TagGuard {
 
   return {
     guard: (push, open, put) => {
-      const { repository, protectedTags } = push
-      if (protectedTags.length > maxTags) {
+      const { repository } = push
+      const tags = [...push.protectedTags, ...push.lockedTags]
+      if (tags.length > maxTags) {
         return Promise.reject(
           new RegistryError('targetTooLong', { sentence: `one push names at most ${maxTags} protected tags` }),
         )
       }
       // A repository name has no colon, so that no two pairs make one key.
-      const keys = protectedTags.map((tag) => `${repository}:${tag}`)
+      const keys = tags.map((tag) => `${repository}:${tag}`)
       const work = async () => {
         await check(push, open)
         return put()

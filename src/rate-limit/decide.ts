@@ -116,6 +116,7 @@ function refusal(
   return new RegistryError('rateLimited', {
     sentence: refusalSentence(worst, waitMs),
     sentenceInReason: true,
+    bucket: worst.bucket.name,
     retryAfterSeconds: Math.max(1, ...seconds),
   })
 }

@@ -25,6 +25,8 @@ export type Grant = {
 export type Preconditions = {
   /** Tags that the request may create but not move: each must be absent, or already name what is pushed. */
   readonly protectedTags: readonly Tag[]
+  /** Protected tags that the principal may move; nobody who may not is pushing to them meanwhile. */
+  readonly lockedTags: readonly Tag[]
   /** What the client is told where one of them is there with other content. */
   readonly refusal: (tag: Tag) => string
 }

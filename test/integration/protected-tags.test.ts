@@ -97,6 +97,7 @@ describeWith(['docker-registry'], 'a protected tag of a real registry', () => {
     const guarded = {
       repository: name,
       protectedTags,
+      lockedTags: [],
       refusal: () => 'alice may not move it',
       body: content.bytes,
       about,

@@ -159,6 +159,23 @@ protectedTags: [{ on: mine, tags: v*, message: versions stay }]`)
     const decision = decided(line, principal)
     expect(decision.kind === 'refused' && decision.sentence()).toBe(expected)
   })
+  test('tells the protected tags that are created only from those that may be moved', () => {
+    const owned = policyOf(`rules:
+  - { allow: owner, to: user:alice, on: mine }
+protectedTags: [{ on: mine, tags: v* }]`)
+    const tagsOf = (target: string, by: Policy) => {
+      const decision = evaluate(by, alice, parseRegistryRequest('PUT', target), circumstances)
+      if (decision.kind !== 'granted') throw new Error('refused')
+      const { protectedTags, lockedTags } = decision.grant.preconditions
+      return { protectedTags, lockedTags }
+    }
+    expect(tagsOf('/v2/mine/manifests/v1', policy)).toEqual({ protectedTags: ['v1'], lockedTags: [] })
+    expect(tagsOf('/v2/mine/manifests/v1', owned)).toEqual({ protectedTags: [], lockedTags: ['v1'] })
+    expect(tagsOf('/v2/mine/manifests/main', owned)).toEqual({ protectedTags: [], lockedTags: [] })
+    const several = `/v2/mine/manifests/sha256:${'a'.repeat(64)}?tag=v1&tag=main&tag=v2`
+    expect(tagsOf(several, owned)).toEqual({ protectedTags: [], lockedTags: ['v1', 'v2'] })
+  })
+
   test('has nothing to say of tags where none is set', () => {
     const { protectedTags, refusal } = grantOf('POST /v2/mine/blobs/uploads/').preconditions
     expect(protectedTags).toEqual([])

@@ -34,6 +34,7 @@ function pushOf(tags: readonly string[], more: Partial<GuardedPush> = {}): Guard
   return {
     repository: repository('prod/api'),
     protectedTags: tags.map(tag),
+    lockedTags: [],
     refusal: (name) => `alice may not move or delete the protected tag ${name} of prod/api`,
     body,
     about: { requestId: 'x', clientAddress: '192.0.2.1', publicHost: 'localhost', publicProtocol: 'https' },
@@ -249,6 +250,19 @@ describe('two pushes to one protected tag', () => {
     first.resolve('created')
     expect(await winner).toBe('created')
     await expect(loser).rejects.toMatchObject({ id: 'tagProtected' })
+  })
+
+  test('wait for each other where one of them may move it, which is asked nothing', async () => {
+    const guard = guardOf()
+    const { open, calls } = upstreamOf(names(digestOf(body)))
+    const first = Promise.withResolvers<string>()
+    const owner = guard.guard(pushOf([], { lockedTags: [tag('v1')] }), open, () => first.promise)
+    const again = guard.guard(pushOf(['v1']), open, () => Promise.resolve('unchanged'))
+    await new Promise((resolve) => setImmediate(resolve))
+    expect(calls).toHaveLength(0)
+    first.resolve('moved')
+    expect([await owner, await again]).toEqual(['moved', 'unchanged'])
+    expect(calls).toHaveLength(1)
   })
 
   test('do not hold up a push to a tag of the same name elsewhere', async () => {
