@@ -31,7 +31,7 @@ export async function startRedisSentinels(options: RedisSentinelOptions = {}): P
   const configuration = [
     `sentinel monitor ${name} 127.0.0.1 ${pair.primary.port} ${Math.floor(count / 2) + 1}`,
     `sentinel down-after-milliseconds ${name} 500`,
-    `sentinel failover-timeout ${name} 5000`,
+    `sentinel failover-timeout ${name} 2000`,
     ...(redis.password === undefined ? [] : [`sentinel auth-pass ${name} ${redis.password}`]),
   ]
   const starting = Array.from({ length: count }, () => startRedis({ isSentinel: true, configuration }))
