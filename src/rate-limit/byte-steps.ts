@@ -1,4 +1,4 @@
-import type { Clock } from './clock.ts'
+import type { Clock } from '../store/clock.ts'
 
 /** Gathers the bytes of transfers, so that the store is told of them in steps and not of each chunk. */
 export type ByteSteps = {

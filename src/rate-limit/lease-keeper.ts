@@ -1,4 +1,4 @@
-import type { Clock } from './clock.ts'
+import type { Clock } from '../store/clock.ts'
 
 /** A place that one transfer takes in a bucket of concurrent ones. Held and released as the same object. */
 export type Lease = {

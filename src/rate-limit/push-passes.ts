@@ -1,5 +1,5 @@
 /** The pushes that were admitted, as this process remembers them: no store that forgets may cut one. */
-import type { Clock } from './clock.ts'
+import type { Clock } from '../store/clock.ts'
 
 export type PushPasses = {
   /** How long ago the push was charged, in whole milliseconds; nothing when no push goes on that this process knows of. */

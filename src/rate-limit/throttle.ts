@@ -1,4 +1,4 @@
-import type { Clock } from './clock.ts'
+import type { Clock } from '../store/clock.ts'
 
 export type ThrottleOptions = {
   /** Quota over window; may be less than one. */

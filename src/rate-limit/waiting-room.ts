@@ -1,5 +1,5 @@
 /** Requests that are held before they are refused, for clients that try again at once. */
-import type { Clock } from './clock.ts'
+import type { Clock } from '../store/clock.ts'
 
 /** Whoever may leave while it is held: a `ServerResponse` as it is. */
 export type Leaving = {
