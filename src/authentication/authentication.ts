@@ -15,6 +15,7 @@ import type { Admission, OpenAttempt } from './login-attempt.ts'
 import { createStrategies } from './passport-strategies.ts'
 import { createPlaces } from './places.ts'
 import type { Place } from './places.ts'
+import { createRecentAttempts } from './recent-attempts.ts'
 
 /** All that is read of a request. Cookies, query, body and `Proxy-Authorization` are no place for credentials here. */
 export type LoginRequest = {
@@ -33,7 +34,7 @@ export type Authentication = {
   authenticate(request: LoginRequest, registryRequest: RegistryRequest, address: string): Promise<Principal>
 }
 
-export type AuthenticationOptions = Partial<Admission> & {
+export type AuthenticationOptions = Partial<Pick<Admission, 'guard' | 'admitLogin'>> & {
   /** In the order in which they are asked. */
   readonly authenticators: readonly Authenticator[]
   readonly challenges: Challenges
@@ -80,6 +81,7 @@ export function createAuthentication(options: AuthenticationOptions): Authentica
     maxPendingLogins = defaultMaxPendingLogins,
   } = options
   const ask = createStrategies(authenticators)
+  const admission: Admission = { guard, admitLogin, recent: createRecentAttempts(clock) }
   const openPlace = createPlaces(maxPendingLogins)
   const openPlaceToWait = createPlaces(maxPendingLogins)
   const floorMs = () => Math.max(options.failureFloorMs, ...authenticators.map((one) => one.slowestCheckMs()))
@@ -99,7 +101,7 @@ export function createAuthentication(options: AuthenticationOptions): Authentica
 
   /** Asks the backends, and tells the guard how it ended, whatever happened. */
   async function check(credentials: BasicCredentials, address: string, place: Place): Promise<Result> {
-    const attempt = openAttempt(credentials, address, place, { guard, admitLogin })
+    const attempt = openAttempt(credentials, address, place, admission)
     let guessed: GuessOutcome = 'undecided'
     try {
       const result = await identify(attempt)

@@ -4,6 +4,7 @@ import { clientNetwork } from './client-network.ts'
 import type { BasicCredentials } from './credentials.ts'
 import type { GuessOutcome, LoginGuard } from './lockout.ts'
 import type { Place } from './places.ts'
+import type { RecentAttempts } from './recent-attempts.ts'
 import type { NotVerified } from './verified-credentials.ts'
 
 /** What a login has to pass before its password is checked. */
@@ -11,6 +12,7 @@ export type Admission = {
   readonly guard: LoginGuard
   /** Throws a `RegistryError` for an address that has had its share of logins. */
   readonly admitLogin: (address: string) => Promise<void>
+  readonly recent: RecentAttempts
 }
 
 /** A login as the stage sees it: with the end that only the stage knows. */
@@ -29,11 +31,11 @@ export function openAttempt(
   { username, password }: BasicCredentials,
   address: string,
   place: Place,
-  { guard, admitLogin }: Admission,
+  { guard, admitLogin, recent }: Admission,
 ): OpenAttempt {
   const network = clientNetwork(address)
   let admitted: Promise<number> | undefined
-  let settleGuard: ((outcome: GuessOutcome) => void) | undefined
+  let settleAdmitted: ((outcome: GuessOutcome) => void) | undefined
 
   /** Once for each login, however many backends are asked; resolves with its rank. */
   async function admit(): Promise<number> {
@@ -42,9 +44,14 @@ export function openAttempt(
     if (answer.kind === 'locked') {
       throw new RegistryError('loginLocked', { retryAfterSeconds: Math.max(1, Math.ceil(answer.retryAfterMs / 1_000)) })
     }
-    settleGuard = answer.settle
+    const attempts = recent.add(network)
+    settleAdmitted = (outcome) => {
+      answer.settle(outcome)
+      if (outcome === 'succeeded') recent.takeBack(network)
+    }
     await admitLogin(address)
-    return rankOf(answer.failures)
+    // Those that were turned away are no failures, so failures alone would not tell who makes the crowd.
+    return rankOf(Math.max(answer.failures, attempts))
   }
 
   async function verify(question: PasswordQuestion): Promise<UserPrincipal | NotVerified> {
@@ -67,13 +74,13 @@ export function openAttempt(
     username,
     verify,
     settle: (outcome) => {
-      settleGuard?.(outcome)
-      settleGuard = undefined
+      settleAdmitted?.(outcome)
+      settleAdmitted = undefined
     },
   }
 }
 
-/** One rank worse for each doubling of what came from the address lately: 0, 1, 2-3, 4-7, ... wrong passwords. */
-function rankOf(failures: number): number {
-  return Math.min(worstRank, 1 + 32 - Math.clz32(failures))
+/** One rank worse for each doubling of what came from the address lately: 0, 1, 2-3, 4-7, ... */
+function rankOf(count: number): number {
+  return Math.min(worstRank, 1 + 32 - Math.clz32(count))
 }

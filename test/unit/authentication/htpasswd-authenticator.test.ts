@@ -54,7 +54,8 @@ async function create(table = file({ alice: hashOf('secret'), bob: hashOf('hunte
   const attempt = (username: string, password: string, admission: Partial<Admission> = {}) => {
     let taken = 0
     const place: Place = { take: () => (taken += 1), isTaken: () => taken > 0, leave: () => undefined }
-    const open = { guard: openGuard, admitLogin: () => Promise.resolve() }
+    const recent = { add: () => 0, takeBack: () => undefined }
+    const open = { guard: openGuard, admitLogin: () => Promise.resolve(), recent }
     const opened = openAttempt({ username, password }, '192.0.2.1', place, { ...open, ...admission })
     return { ...opened, taken: () => taken }
   }

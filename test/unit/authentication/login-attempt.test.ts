@@ -3,6 +3,7 @@ import type { PasswordQuestion, UserPrincipal } from '../../../src/authenticatio
 import type { LockoutAnswer, LoginGuard } from '../../../src/authentication/lockout.ts'
 import { openAttempt } from '../../../src/authentication/login-attempt.ts'
 import { createPlaces } from '../../../src/authentication/places.ts'
+import { createRecentAttempts } from '../../../src/authentication/recent-attempts.ts'
 import { createVerifiedCredentials } from '../../../src/authentication/verified-credentials.ts'
 import { createFakeClock } from './fake-clock.ts'
 
@@ -35,13 +36,16 @@ function create(ttlMs = 60_000) {
     },
   }
   const openPlace = createPlaces(1)
+  const recent = createRecentAttempts(clock)
   const login = async (address: string, password: string) => {
     const place = openPlace()
     const attempt = openAttempt({ username: 'alice', password }, address, place, {
-      ...{ guard, admitLogin: () => Promise.resolve() },
+      ...{ guard, admitLogin: () => Promise.resolve(), recent },
     })
     try {
-      return await attempt.verify(question)
+      const answer = await attempt.verify(question)
+      attempt.settle(answer === alice ? 'succeeded' : 'failed')
+      return answer
     } finally {
       place.leave()
     }
@@ -134,4 +138,14 @@ test.each([
   state.failures = failures
   await login(home, 'guess')
   expect(checked).toEqual([`guess ${rank}`])
+})
+
+test('who was turned away is served after those who ask for the first time, although nothing was counted against them', async () => {
+  const { login, checked } = create(0)
+  await login(elsewhere, 'guess')
+  await login(elsewhere, 'another')
+  await login(elsewhere, 'third')
+  await login(home, 'right')
+  await login('192.0.2.2', 'right')
+  expect(checked).toEqual(['guess 1', 'another 2', 'third 3', 'right 1', 'right 1'])
 })
