@@ -29,7 +29,7 @@ export function bucketState({ bucket: { settings, rate }, identity, item }: Char
   // A byte may take less than a microsecond, so that a full bucket would seem short of a few.
   const remaining = used === 0 && settings.unit !== 'concurrent' ? settings.burst : Math.floor(free / intervalUs)
   const nextUs = used === 0 ? 0 : used - (limitUs - (remaining + 1) * intervalUs)
-  const waitUs = Math.max(0, used + item.needUs - limitUs)
+  const waitUs = item.needUs === 0 ? 0 : Math.max(0, used + item.needUs - limitUs)
   return {
     ...about,
     remaining,

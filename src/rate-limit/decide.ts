@@ -105,24 +105,41 @@ function refusal(
   setHeader: (name: string, value: string) => void,
   observe: Pick<LimitEvents, 'limitDecided'>,
 ): RegistryError {
-  const refused = refusedStates(asked, taking)
+  const refused = refusedStates(asked, taking).map((state) => later(state, heldMs))
   for (const { bucket } of refused) observe.limitDecided(bucket.name, 'refused')
   for (const [name, value] of refusalHeaders(statesOf(asked.charges, taking), refused)) setHeader(name, value)
-  const worst = refused.reduce((one, other) => ((other.waitMs ?? 0) > (one.waitMs ?? 0) ? other : one))
-  const waitMs = worst.waitMs === undefined ? undefined : Math.max(0, worst.waitMs - heldMs)
-  const seconds = refused.map((state) =>
-    state.waitMs === undefined ? unknownWaitSeconds : Math.ceil((state.waitMs - heldMs) / 1000),
-  )
+  const [first, ...others] = refused
+  // A store that refuses and does not say why is believed all the same.
+  if (first === undefined) return new RegistryError('rateLimited')
+  const worst = others.reduce((one, other) => ((other.waitMs ?? 0) > (one.waitMs ?? 0) ? other : one), first)
   return new RegistryError('rateLimited', {
-    sentence: refusalSentence(worst, waitMs),
+    sentence: refusalSentence(worst, worst.waitMs),
     sentenceInReason: true,
     bucket: worst.bucket.name,
-    retryAfterSeconds: Math.max(1, ...seconds),
+    retryAfterSeconds: Math.max(...refused.map(({ waitMs }) => retryAfterSeconds(waitMs))),
   })
 }
 
+/** The wait for a byte ends a microsecond after the second, which is no second more. */
+function retryAfterSeconds(waitMs: number | undefined): number {
+  return waitMs === undefined ? unknownWaitSeconds : Math.max(1, Math.ceil((waitMs - 0.01) / 1000))
+}
+
+/** A state that was told some time ago. */
+function later(state: BucketState, ms: number): BucketState {
+  const rest = (waitMs: number | undefined): number | undefined => waitMs && Math.max(0, waitMs - ms)
+  return { ...state, nextMs: rest(state.nextMs), waitMs: rest(state.waitMs) }
+}
+
+/** Those that refused; what a pass lets through is none of them. */
 function refusedStates({ charges }: Asked, taking: Taking): readonly BucketState[] {
-  return statesOf(charges, taking).filter(({ waitMs }) => waitMs !== 0)
+  const asked = charges.map((charge, index) => [charge, taking.used[index]] as const)
+  return asked.flatMap(([charge, used]) => {
+    const isPassed = taking.passAgeMs !== undefined && charge.item.role !== 'plain'
+    if (used === undefined || isPassed) return []
+    const state = bucketState(charge, used)
+    return state.waitMs === 0 ? [] : [state]
+  })
 }
 
 /** The longest wait of those that refused; nothing when nobody knows. */

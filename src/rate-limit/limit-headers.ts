@@ -57,7 +57,7 @@ function limits(states: readonly BucketState[]): LimitHeader {
   let items = ''
   for (const { bucket, remaining, nextMs } of states) {
     const isWhole = nextMs === undefined || nextMs === 0
-    items += `${items === '' ? '' : ', '}"${bucket.name}";r=${remaining}${isWhole ? '' : `;t=${Math.ceil(nextMs / 1000)}`}`
+    items += `${items === '' ? '' : ', '}"${bucket.name}";r=${remaining}${isWhole ? '' : `;t=${Math.max(1, Math.ceil((nextMs - 0.01) / 1000))}`}`
   }
   return ['RateLimit', items]
 }

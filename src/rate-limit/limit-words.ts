@@ -83,7 +83,7 @@ export function durationText(seconds: number): string {
 
 /** `36 s`, `5 min`, `2 h 5 min`: at least a second, and to the minute where `Retry-After` is for machines. */
 export function waitText(waitMs: number): string {
-  const seconds = Math.max(1, Math.ceil(waitMs / 1000))
+  const seconds = Math.max(1, Math.ceil((waitMs - 0.01) / 1000))
   if (seconds <= 120) return `${seconds} s`
   const minutes = Math.round(seconds / 60)
   if (minutes <= 120) return `${minutes} min`

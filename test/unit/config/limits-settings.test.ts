@@ -1,5 +1,8 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, expect, test } from '@jest/globals'
 import { rateLimit } from '../../../src/config/limits-settings.ts'
+import { quotaText } from '../../../src/rate-limit/limit-words.ts'
 
 const pulls = { name: 'pulls', scope: 'user', class: 'pull', quota: 100, windowSeconds: 3_600 }
 type Changes = Readonly<Record<string, unknown>>
@@ -110,5 +113,21 @@ describe('a bucket is refused', () => {
   })
   test('for a key that nobody knows', () => {
     expect(parse(made({ limit: 5 })).success).toBe(false)
+  })
+})
+
+describe('the reference', () => {
+  const page = readFileSync(join(import.meta.dirname, '../../../docs/reference/rate-limits.md'), 'utf8')
+  const settings = rateLimit.parse({ enabled: true })
+
+  test.each((settings.enabled ? settings.buckets : []).map((bucket) => [bucket.name, bucket] as const))(
+    'tells of the default bucket %s',
+    (name, bucket) => {
+      expect(page).toContain(`| \`${name}\` | \`${bucket.scope}\` | ${quotaText(bucket)} |`)
+    },
+  )
+  test('tells of no other', () => {
+    const rows = page.split('## What a bucket counts')[0]?.match(/^\| `/gm) ?? []
+    expect(rows).toHaveLength(settings.enabled ? settings.buckets.length : 0)
   })
 })

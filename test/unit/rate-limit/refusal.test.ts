@@ -1,4 +1,5 @@
 import { describe, expect, test } from '@jest/globals'
+import type { Store } from '../../../src/store/store.ts'
 import { settle, watch } from '../authentication/fake-clock.ts'
 import { alice, anonymous, bob, bucket, createClient, createLimitSite, digest, user } from './limit-site.ts'
 
@@ -38,6 +39,26 @@ describe('a refusal', () => {
     expect(error?.message).toContain('all clients together have used the 1 pull in 20 seconds of the limit long')
     expect(headers['RateLimit']).toBe('"short";r=0;t=10, "long";r=0;t=20')
     expect(headers['RateLimit-Policy']).toBe('"short";q=1;w=10, "long";q=1;w=20, "free";q=9;w=3600')
+  })
+  test('names no bucket that a pass lets through', async () => {
+    const site = createLimitSite([
+      bucket('pulls', { quota: 1, windowSeconds: 86_400 }),
+      bucket('all', { class: 'requests', quota: 2, windowSeconds: 60 }),
+    ])
+    await site.pull()
+    await site.pull(`team/app/manifests/${digest}`)
+    const { error } = await site.pull(`team/app/manifests/${digest}`)
+    expect(error?.message).toContain('of the limit all; the next is free in 30 s')
+    expect(error?.retryAfterSeconds).toBe(30)
+    expect(site.verdicts().slice(3)).toEqual(['all refused'])
+  })
+  test('by a store that does not say why is one', async () => {
+    const site = createLimitSite([bucket('pulls')])
+    const store = { ...site.shared.store, run: (script) => Promise.resolve(script.parse([0, -1, 0])) } satisfies Store
+    expect((await createLimitSite([bucket('pulls')], { store }).pull()).error).toMatchObject({
+      id: 'rateLimited',
+      retryAfterSeconds: 1,
+    })
   })
   test('says to come back after a second at least', async () => {
     const site = createLimitSite([bucket('pulls', { quota: 100, windowSeconds: 1, burst: 1 })])
@@ -114,7 +135,8 @@ describe('before a refusal', () => {
     await site.clock.advance(999)
     expect(outcome()).toEqual({ kind: 'pending' })
     await site.clock.advance(1)
-    expect(outcome()).toMatchObject({ value: { error: { id: 'rateLimited', retryAfterSeconds: 59 } } })
+    const refused = { error: { id: 'rateLimited', retryAfterSeconds: 59 }, headers: { RateLimit: '"pulls";r=0;t=59' } }
+    expect(outcome()).toMatchObject({ value: refused })
     expect(site.shared.calls).toHaveLength(2)
   })
   test('a transfer may find a place that has become free', async () => {

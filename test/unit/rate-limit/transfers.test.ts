@@ -22,6 +22,7 @@ describe('bytes', () => {
     expect((await site.ask(blob)).error?.message).toContain(
       'alice has used the 10 MiB down in 1 hour of the limit down; the next transfer may begin in 60 min',
     )
+    expect((await site.ask(blob)).error?.retryAfterSeconds).toBe(3_600)
     transfer?.end('complete')
     // The debt of more than a window is cut to one.
     await site.clock.advance(3_600_000 + 1_000)
