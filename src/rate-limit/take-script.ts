@@ -97,8 +97,8 @@ export const takeScript: StoreScript<Taken> = {
 -- ARGV[1..4] the pass: none | pull | pull-look | push | push-look, its time to live (ms);
 --   pull: whether it may be free (0 or 1), -1; push: age at which it is charged again (ms), remembered age (ms or -1)
 -- ARGV[5..6] the lease: id, time to live (ms)
--- then for each item: role (0 plain, 1 free with a pass, 2 forced with one), cost (us; -1 is a lease, -2 looks at leases), need (us),
---   limit (us, or leases), ceiling (us)
+-- then for each item: role (0 plain, 1 free with a pass, 2 forced with one),
+--   cost (us; -1 takes a lease, -2 looks at leases), need (us), limit (us, or leases), ceiling (us)
 -- Reply: 1 if admitted, else 0; age of the pass that was found (ms) or -1; for each item what is used (us, or leases)
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
