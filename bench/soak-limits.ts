@@ -55,7 +55,7 @@ async function throttle(): Promise<string> {
       `who is not slowed ${megabytes(alone)} alone, ${megabytes(beside)} beside them`
     hold([total, bob].every(isAtPace), figure)
     hold(Math.min(...share) > Math.max(...share) * 0.8, figure)
-    hold(beside > 5 * bytesPerSecond, figure)
+    hold(beside > Math.max(2 * bytesPerSecond, alone / 2), figure)
     return figure
   } finally {
     await gateway.stop()

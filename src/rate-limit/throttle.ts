@@ -36,6 +36,8 @@ export type ThrottleShare = {
 const burstMs = 250
 /** What is paid at once at most: a large chunk is paid in parts, between which small ones have their turn. */
 const partBytes = 64 * 1024
+/** How far the others may go on while a transfer reads its next chunk, before it loses the place that it had among them. */
+const keptPlaceBytes = 1024 * 1024
 const minDebtBytes = 1024 * 1024
 /** Timers of Node do not last longer than 2^31 ms. */
 const maxTimerMs = 2 ** 30
@@ -53,7 +55,7 @@ type Bucket = {
   balance: number
   atMs: number
   shares: number
-  /** The start tag that was served last; none that waits is less. */
+  /** The furthest start tag that was served. */
   servedTag: number
   /** In the order they came. */
   readonly waiting: Waiting[]
@@ -92,7 +94,7 @@ export function createThrottle({ bytesPerSecond, maxDebtBytes, clock }: Throttle
         return
       }
       bucket.balance -= part
-      bucket.servedTag = next.tag
+      bucket.servedTag = Math.max(bucket.servedTag, next.tag)
       next.tag += part
       next.bytes -= part
       if (next.bytes > 0) continue
@@ -156,7 +158,7 @@ export function createThrottle({ bytesPerSecond, maxDebtBytes, clock }: Throttle
   function share(identity: string): ThrottleShare {
     const bucket = join(identity)
     /** Where the bytes that this transfer waited for end on its line. */
-    let lineEnd = 0
+    let lineEnd = bucket.servedTag
     let waiting: Waiting | undefined
     let isLeft = false
 
@@ -167,8 +169,9 @@ export function createThrottle({ bytesPerSecond, maxDebtBytes, clock }: Throttle
         lineEnd = own.tag
         resolve()
       }
-      // What a transfer did not use while it was away is not made up for.
-      const own: Waiting = { tag: Math.max(lineEnd, bucket.servedTag), bytes, turn, begin }
+      // What a transfer did not use while it was away is made up for where it was away for a moment alone.
+      const tag = Math.max(lineEnd, bucket.servedTag - keptPlaceBytes)
+      const own: Waiting = { tag, bytes, turn, begin }
       waiting = own
       bucket.waiting.push(own)
       if (bucket.cancelTimer === undefined) serve(bucket)
