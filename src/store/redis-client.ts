@@ -45,12 +45,25 @@ export function createRedisClient(settings: RedisConnection): RedisClient {
         // The store connects again itself; ioredis would go on even after it was told to end.
         sentinelRetryStrategy: () => null,
       })
-    case 'cluster':
-      return new Cluster([...servers.addresses], {
-        ...clusterOptions,
-        ...(options.tls === undefined ? {} : withNames),
-        redisOptions: options,
-      })
+    case 'cluster': {
+      const names = options.tls === undefined ? {} : withNames
+      const cluster = new Cluster([...servers.addresses], { ...clusterOptions, ...names, redisOptions: options })
+      cluster.on('+node', catchAsking)
+      return cluster
+    }
+  }
+}
+
+/**
+ * While a slot moves, ioredis sends ASKING to the server that gets it, and nobody waits for that promise: where the
+ * connection fails, it would end the process.
+ */
+function catchAsking(node: Redis): void {
+  const ask = node.asking.bind(node)
+  node.asking = (...callback) => {
+    const asked = ask(...callback)
+    asked.catch(() => undefined)
+    return asked
   }
 }
 

@@ -62,9 +62,12 @@ export function isOfReplica(error: unknown): boolean {
  * password; the errors of ioredis carry all arguments and are not passed on at all.
  */
 export function reasonOf(error: unknown): string {
-  const last = propertyOf(error, 'lastNodeError')
-  const reason = last === undefined ? messageOf(error) : messageOf(last)
-  return printable(reason.replace(/,?\s*with args beginning with[^]*$/, ''))
+  const inner = propertyOf(error, 'lastNodeError')
+  if (inner !== undefined) return reasonOf(inner)
+  // Where a name has several addresses, Node tells why each of them failed.
+  const errors = propertyOf(error, 'errors')
+  const message = messageOf(error) || messageOf(Array.isArray(errors) ? errors[0] : undefined)
+  return printable(message.replace(/,?\s*with args beginning with[^]*$/, '')) || 'no reason was given'
 }
 
 function isReply(error: unknown): boolean {
