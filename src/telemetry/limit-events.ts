@@ -24,7 +24,11 @@ export function limitEvents(log: Logger, metrics: LimitMetrics): LimitEvents {
     storeStateChanged: (state) => {
       metrics.storeState(state.up)
       if (state.up) log.info('Redis answers again', {})
-      else log.warn('Redis does not answer; rateLimit.onStoreError decides meanwhile', { fault: state.fault })
+      else
+        log.warn('Redis does not answer; rateLimit.onStoreError decides meanwhile', {
+          fault: state.fault,
+          reason: state.reason,
+        })
     },
     storeFailed: metrics.storeFailed,
     storeAnswered: metrics.storeAnswered,
