@@ -13,11 +13,11 @@ export type FakeRedis = {
   readonly connections: () => number
   /** How many are open. */
   readonly open: () => number
-  stop(): Promise<void>
+  readonly stop: () => Promise<void>
 }
 
-/** Starts a server on a free port of loopback. */
-export async function startFakeRedis(answer: Answer): Promise<FakeRedis> {
+/** Starts a server on loopback, on a free port unless told. */
+export async function startFakeRedis(answer: Answer, port = 0): Promise<FakeRedis> {
   const commands: (readonly string[])[] = []
   const sockets = new Set<Socket>()
   let connections = 0
@@ -38,7 +38,7 @@ export async function startFakeRedis(answer: Answer): Promise<FakeRedis> {
     socket.on('close', () => sockets.delete(socket))
   })
   await new Promise<void>((resolve) => {
-    server.listen(0, '127.0.0.1', resolve)
+    server.listen(port, '127.0.0.1', resolve)
   })
   return {
     port: (server.address() as AddressInfo).port,
