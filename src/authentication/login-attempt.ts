@@ -1,6 +1,6 @@
+import { clientNetwork } from '../registry/client-network.ts'
 import { RegistryError } from '../registry/error.ts'
 import type { LoginAttempt, PasswordQuestion, UserPrincipal } from './authenticator.ts'
-import { clientNetwork } from './client-network.ts'
 import type { BasicCredentials } from './credentials.ts'
 import type { GuessOutcome, LoginGuard } from './lockout.ts'
 import type { Place } from './places.ts'

@@ -122,7 +122,11 @@ function writeHead({ req, res }: Answerable, status: number, headers: ReadonlyMa
   for (const [name, value] of headers) checkHeader(name, value)
   closeUnlessComplete(req, res)
   res.statusCode = status
-  for (const [name, value] of headers) res.setHeader(name, value)
+  for (const [name, value] of headers) {
+    // A warning of the registry stands beside one of ours.
+    if (name === 'warning' && res.hasHeader(name)) res.appendHeader(name, value)
+    else res.setHeader(name, value)
+  }
 }
 
 function checkHeader(name: string, value: string): void {

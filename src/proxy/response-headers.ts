@@ -24,7 +24,8 @@ const passed = new Set([
   'warning',
 ])
 
-const apiVersion = 'docker-distribution-api-version'
+/** What the gateway says itself; whose limit a registry behind it counts is nothing a client can act on. */
+const own = ['docker-distribution-api-version', 'docker-ratelimit-source']
 
 /**
  * The headers of an upstream answer as the client may see them, `Location` and `Link` path-absolute.
@@ -37,7 +38,7 @@ export function clientResponseHeaders(
   request: RegistryRequest,
 ): ReadonlyMap<string, string> {
   const headers = new Map<string, string>()
-  const withheld = new Set([apiVersion, ...hopByHop(upstream)])
+  const withheld = new Set([...own, ...hopByHop(upstream)])
   for (const [name, value] of Object.entries(upstream)) {
     const wanted = passed.has(name) || name.startsWith('docker-') || name.startsWith('oci-')
     if (wanted && !withheld.has(name) && typeof value === 'string') headers.set(name, value)

@@ -1,5 +1,5 @@
 /** Who is counted together, and the keys that count them. */
-import { isIPv4 } from 'node:net'
+import { clientNetwork } from '../registry/client-network.ts'
 import { recalled } from './recalled.ts'
 
 declare const brand: unique symbol
@@ -18,7 +18,7 @@ export function groupIdentity(name: string): Identity {
 
 /** @param address as the exchange has it: IPv6 as RFC 5952 prints it */
 export function addressIdentity(address: string): Identity {
-  return `a=${escaped(countedAddress(address))}` as Identity
+  return `a=${escaped(clientNetwork(address))}` as Identity
 }
 
 /** The same, remembered: every request asks, and a text that is the same one every time is found faster. */
@@ -36,33 +36,6 @@ export function createIdentities(): Identities {
 function escaped(name: string): string {
   return encodeURIComponent(name.toWellFormed())
 }
-
-/**
- * The address that is counted: an IPv6 client has its whole /64 to choose from, so that is one, printed as a network
- * (`2001:db8::/64`); an IPv4-mapped address is the IPv4 address.
- *
- * @param address as RFC 5952 prints it
- */
-export function countedAddress(address: string): string {
-  if (!address.includes(':')) return address
-  const mapped = address.startsWith(mappedPrefix) ? address.slice(mappedPrefix.length) : ''
-  if (isIPv4(mapped)) return mapped
-  const gap = address.indexOf('::')
-  const head = hextets(gap === -1 ? address : address.slice(0, gap))
-  const tail = gap === -1 ? [] : hextets(address.slice(gap + '::'.length))
-  // Behind a gap of zeros the last four are no part of the network; only a longer tail reaches into it.
-  const zeros = Array.from({ length: tail.length > 4 ? 8 - head.length - tail.length : 0 }, () => '0')
-  const network = tail.length > 4 ? [...head, ...zeros, ...tail].slice(0, 4) : head.slice(0, 4)
-  while (network.at(-1) === '0') network.pop()
-  return `${network.join(':')}::/64`
-}
-
-function hextets(text: string): readonly string[] {
-  return text === '' ? [] : text.split(':')
-}
-
-/** RFC 4291 section 2.5.5.2 */
-const mappedPrefix = '::ffff:'
 
 /** What a key counts, so that a bucket whose unit is changed begins anew. */
 const letters = { requests: 'r', bytes: 'b', concurrent: 'c' } as const

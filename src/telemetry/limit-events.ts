@@ -6,7 +6,7 @@ import type { Logger } from './log.ts'
 export type LimitEvents = {
   /** Redis begins to fail, for this reason, or answers again; told once for each change. */
   readonly storeStateChanged: (
-    state: { readonly up: true } | { readonly up: false; readonly fault: StoreFault },
+    state: { readonly up: true } | { readonly up: false; readonly fault: StoreFault; readonly reason: string },
   ) => void
   readonly storeFailed: (fault: StoreFault) => void
   readonly storeAnswered: (seconds: number) => void

@@ -5,7 +5,7 @@ import type { Persona } from '../support/personas.ts'
 import { describeWith } from '../support/real-parts.ts'
 import { startRealRegistry } from '../support/real-registry.ts'
 import type { RealRegistry } from '../support/real-registry.ts'
-import { startRecordingUpstream } from '../support/recording-upstream.ts'
+import { answerEach, startRecordingUpstream } from '../support/recording-upstream.ts'
 import type { RecordingUpstream } from '../support/recording-upstream.ts'
 import { startGateway } from '../support/start-gateway.ts'
 import type { TestGateway } from '../support/start-gateway.ts'
@@ -95,6 +95,21 @@ describe('a pull beyond the limit', () => {
     }
     expect((await pull('alice')).status).toBe(429)
     expect((await pull('bob')).status).toBe(200)
+  })
+
+  test('is warned of, beside what the registry warns of; whose limit the registry counts stays there', async () => {
+    await start(limits([{ ...pulls, quota: 5 }]))
+    const headers = 'Warning: 299 - "registry"\r\nDocker-RateLimit-Source: 10.0.0.1\r\nContent-Length: 2'
+    upstream.respondWith((connection, heads) => {
+      answerEach(connection, heads, `HTTP/1.1 200 OK\r\n${headers}\r\n\r\n{}`)
+    })
+    const answers = []
+    for (const tag of ['v1', 'v2', 'v3', 'v4']) answers.push(await pull('alice', tag))
+    expect(answers.map((answer) => answer.headers['docker-ratelimit-source'])).toEqual(answers.map(() => 'alice'))
+    expect(answers[0]?.headers['warning']).toBe('299 - "registry"')
+    expect(answers[3]?.headers['warning']).toBe(
+      '299 - "alice has 1 left of the 5 pulls in 1 hour of the limit pulls", 299 - "registry"',
+    )
   })
 
   test('an index and what it names are one pull', async () => {

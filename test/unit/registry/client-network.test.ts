@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals'
-import { clientNetwork } from '../../../src/authentication/client-network.ts'
+import { clientNetwork } from '../../../src/registry/client-network.ts'
 
 test.each([
   ['192.0.2.1', '192.0.2.1'],

@@ -1,11 +1,12 @@
 import { isIPv4, isIPv6 } from 'node:net'
 
 /**
- * The address by which guesses are counted: of IPv6 the whole /64, since a client can choose any address in its own,
+ * The address by which a client is counted: of IPv6 the whole /64, since a client can choose any address in its own,
  * printed as `2001:db8::/64`; an IPv4 address that is written as an IPv6 one (RFC 4291 section 2.5.5.2, RFC 6052 section
  * 2.1) is that IPv4 address. Text that is no address is returned as it is.
  */
 export function clientNetwork(address: string): string {
+  if (!address.includes(':')) return address
   const [plain = ''] = address.split('%')
   if (!isIPv6(plain)) return address
   const words = hextets(plain)
