@@ -154,12 +154,13 @@ export const rows: readonly Row[] = [
   {
     kind: 'alone',
     name: 'limits-decision',
-    title: 'One decision past four limits, headers included',
+    title: 'One decision past four limits, and one pull with its mark and headers',
     note: 'its limits alone',
     columns: [
       limitColumn('cpuMicrosecondsInMemory', 'CPU µs in memory'),
+      limitColumn('cpuMicrosecondsPullInMemory', 'CPU µs pull in memory'),
       limitColumn('cpuMicrosecondsRoundTrip', 'CPU µs round trip to Redis'),
-      limitColumn('cpuMicrosecondsBeyondRoundTrip', 'CPU µs beyond the round trip'),
+      limitColumn('cpuMicrosecondsBeyondRoundTrip', 'CPU µs pull beyond it'),
     ],
     job: ({ limits }, redisPort) => ({ kind: 'limits', ...limits, ...(redisPort !== undefined && { redisPort }) }),
   },

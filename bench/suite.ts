@@ -171,7 +171,7 @@ function timeoutMsOf(job: Job): number {
       // A policy of that size is loaded four times.
       return 60_000 + 4 * (job.windowMs + job.rules)
     case 'limits':
-      return 60_000 + 6 * job.windowMs + 3 * job.identities
+      return 60_000 + 8 * job.windowMs + 3 * job.identities
   }
 }
 

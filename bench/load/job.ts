@@ -92,7 +92,11 @@ export type Job = PullJob | PushJob | RequestsJob | SlowPullJob | HandshakesJob 
 export type DecisionMetricName =
   'microsecondsOneSubject' | 'microsecondsOneRepository' | 'microsecondsLeadingWildcard' | 'microsecondsUserVariable'
 
-export type LimitMetricName = 'cpuMicrosecondsInMemory' | 'cpuMicrosecondsRoundTrip' | 'cpuMicrosecondsBeyondRoundTrip'
+export type LimitMetricName =
+  | 'cpuMicrosecondsInMemory'
+  | 'cpuMicrosecondsPullInMemory'
+  | 'cpuMicrosecondsRoundTrip'
+  | 'cpuMicrosecondsBeyondRoundTrip'
 
 export type MetricName =
   | 'megabytesPerSecond'
