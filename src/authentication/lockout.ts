@@ -44,7 +44,7 @@ export type Lockout = LoginGuard & {
   list(): Promise<readonly LockedAddress[]>
   /**
    * Forgets wrong passwords: all of an address, those for a user at it, or those for a user, or all, at every address that
-   * is listed. It resolves with the number of addresses of which something was forgotten.
+   * had to wait and is not forgotten yet. It resolves with the number of addresses of which something was forgotten.
    */
   clear(what: { readonly address?: string; readonly user?: string }): Promise<number>
 }
@@ -96,7 +96,8 @@ export function createLockout(options: LockoutOptions): Lockout {
   async function settle(network: string, guess: Guess, reply: LockoutReply, outcome: GuessOutcome): Promise<void> {
     try {
       if (outcome === 'failed') {
-        if (reply.delayMs > 0) await store.run(noteLocked, [listKey], [network, reply.delayMs, longestMs])
+        const forgottenInMs = reply.delayMs + policy.windowMs
+        if (reply.delayMs > 0) await store.run(noteLocked, [listKey], [network, forgottenInMs, longestMs])
       } else if (outcome === 'succeeded' || reply.isCounted) {
         const args = takeBackArguments(guess, outcome, reply, policy)
         await store.run(takeBackLockout, [keyOf(network)], args)
