@@ -170,10 +170,11 @@ export function createBlobLane(options: BlobLaneOptions): BlobLane {
       else {
         // A copy: the buffer goes back to be read into.
         const content = Buffer.from(whole.subarray(bodyStart))
-        connections.keep(connection, head)
+        // Settled first: a connection that is not kept ends here, which is told to its reader.
         settle(
           isContent(head) ? { kind: 'whole', head, content } : { kind: 'short', response: responseOf(head, content) },
         )
+        connections.keep(connection, head)
       }
     }
     connection.read({
