@@ -144,6 +144,18 @@ describe('a pull beyond the limit', () => {
   })
 })
 
+describe('a place for one transfer', () => {
+  test('is free again after a transfer that failed before it began', async () => {
+    const one = { name: 'one', scope: 'user', class: 'pull', unit: 'concurrent', quota: 1 }
+    await start(limits([one]))
+    upstream.respondWith(({ socket }) => {
+      socket.destroy()
+    })
+    const failed = [await pull('alice'), await pull('alice'), await pull('alice')]
+    expect(failed.map(({ status }) => status)).toEqual([502, 502, 502])
+  })
+})
+
 describe('where the store does not answer', () => {
   const broken = { redis: { enabled: true, url: 'redis://127.0.0.1:1' } }
 
