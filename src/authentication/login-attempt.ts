@@ -49,7 +49,10 @@ export function openAttempt(
       answer.settle(outcome)
       if (outcome === 'succeeded') recent.takeBack(network)
     }
+    // A limit may hold an answer back, and has places of its own for that.
+    place.leave()
     await admitLogin(address)
+    place.take()
     // Those that were turned away are no failures, so failures alone would not tell who makes the crowd.
     return rankOf(Math.max(answer.failures, attempts))
   }

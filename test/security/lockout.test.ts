@@ -251,7 +251,7 @@ test('two gateways on one Redis count together, and go on for themselves when it
     for (const { gateway } of [one, other]) expect((await guess(gateway, '203.0.113.1', 'alice')).status).toBe(429)
     // A-116: names make no keys.
     await guessUntilLocked(both, '203.0.113.3', (number) => `user${number}`)
-    const found = await redis.command('KEYS', '*')
+    const found = await redis.command('KEYS', 'wharfgate:lockout:*')
     const keys = Array.isArray(found) ? found.map(String).sort() : []
     const own = ['list', 'secret', '{203.0.113.1}', '{203.0.113.3}']
     expect(keys).toEqual(own.map((key) => `wharfgate:lockout:${key}`))

@@ -409,6 +409,18 @@ describe('the guard', () => {
     expect(asked.asked).toEqual([])
   })
 
+  test('and logins that a limit makes wait take no place from others', async () => {
+    const admitLogin = (from: string) => (from === address ? new Promise<void>(() => undefined) : Promise.resolve())
+    const { authentication, start } = create([backend(isAlice)], { admitLogin, maxPendingLogins: 1 })
+    const waiting = [start(wrong)]
+    await settle()
+    waiting.push(start(wrong))
+    await settle()
+    expect(waiting.map((login) => login().kind)).toEqual(['pending', 'pending'])
+    const other = { headers: { authorization: basic('alice', 'secret') } }
+    expect(await authentication.authenticate(other, ping, '192.0.2.2')).toEqual(alice)
+  })
+
   test('that fails lets nobody in', async () => {
     const guard: LoginGuard = { ask: () => Promise.reject(new Error('broken')) }
     const { start } = create([backend(isAlice)], { guard })
