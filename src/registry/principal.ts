@@ -1,5 +1,5 @@
 /** How a user can prove who they are; a closed set, used by policy conditions, audit and metrics. */
-export const authenticationMethods = ['htpasswd'] as const
+export const authenticationMethods = ['htpasswd', 'ldap'] as const
 
 export type AuthenticationMethod = (typeof authenticationMethods)[number]
 
