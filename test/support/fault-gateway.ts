@@ -19,6 +19,8 @@ export type GatewayProcess = {
   memory(): { readonly residentMiB: number; readonly peakMiB: number }
   /** Open file descriptors, sockets included. */
   descriptors(): number
+  /** Ends it as a crash does, by kill -9; `stop` still removes its files. */
+  kill(): Promise<void>
   stop(): Promise<void>
 }
 
@@ -77,6 +79,10 @@ export async function startGatewayProcess({
       requestOver({ port, ca }, { ...request, headers: { authorization: basicOf('alice'), ...request.headers } }),
     memory: () => ({ residentMiB: status('VmRSS'), peakMiB: status('VmHWM') }),
     descriptors: () => readdirSync(`${of}/fd`).length,
+    kill: async () => {
+      running.kill('SIGKILL')
+      await running.ended
+    },
     stop: async () => {
       await running.stop()
       keepWrittenFile('audit', directory, join(directory, 'audit.log'))
