@@ -23,7 +23,7 @@ export function lockoutCommand(terminal: AdminTerminal = process): Command {
   withAdminSocket(lockout.command('clear'))
     .description('forget wrong passwords, so that logins are checked again at once')
     .option('--address <address>', 'those from this address; of IPv6, from its /64')
-    .option('--user <name>', 'those for this user, wherever they came from or, with --address, from there')
+    .option('--user <name>', 'those for this user, at every address that is listed or, with --address, at that one')
     .option('--all', 'all of them')
     .option('--json', 'print one JSON object')
     .action((options: ClearOptions) => concludeAdmin(terminal, () => clear(options, terminal)))
