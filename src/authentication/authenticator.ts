@@ -28,6 +28,8 @@ export type PasswordQuestion = {
 export type LoginAttempt = {
   /** Not empty; the password is not either. */
   readonly username: string
+  /** Where it comes from, as guesses are counted: an address, or the /64 of one of IPv6. */
+  readonly network: string
   /**
    * @throws {RegistryError} `loginsOverloaded`, `loginLocked`, `rateLimited` or `limitsUnavailable` when it must not be
    * checked now; and what `check` throws

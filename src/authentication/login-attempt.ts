@@ -74,7 +74,7 @@ export function openAttempt(
   }
 
   return {
-    username,
+    ...{ username, network },
     verify,
     settle: (outcome) => {
       settleAdmitted?.(outcome)

@@ -33,7 +33,7 @@ export function userAttributes({ nameAttribute, groups, bindTemplate }: LdapDire
 /** When the entry was last changed, as the directory tells it; '' where it does not. Only fit to be compared. */
 export function stampOf({ attributes }: LdapEntry): string {
   return stampAttributes
-    .map((name) => (attributes.get(name.toLowerCase()) ?? []).map((value) => value.toString('hex')).join(','))
+    .flatMap((name) => (attributes.get(name.toLowerCase()) ?? []).map((value) => `${name} ${value.toString('hex')}`))
     .join(';')
 }
 
