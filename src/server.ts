@@ -144,6 +144,8 @@ async function startWith(config: Config, options: StartOptions, telemetry: Telem
     ...(logins.lockout === undefined ? {} : { lockout: logins.lockout }),
   }
   const upkeep = createUpkeep({ proxy, health, events, certificates: served.certificates, reloading, commands })
+  // So that the first requests are counted where the others will be.
+  await stores.opened
   const { addresses, ...ports } = await listeners.listen()
   await upkeep.start(config.admin.socket)
   health.started()

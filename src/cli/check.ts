@@ -68,7 +68,18 @@ async function checkFiles(config: Config, inspection: Inspection): Promise<reado
   const { upstream } = config
   const authorities =
     upstream.caFile === undefined ? [] : await checkAuthorities(['upstream', 'caFile'], upstream.caFile, inspection)
-  return [...(await checkCertificates(config, inspection)), ...authorities, ...doubts(config)]
+  const redis = await checkRedisFiles(config, inspection)
+  return [...(await checkCertificates(config, inspection)), ...authorities, ...redis, ...doubts(config)]
+}
+
+async function checkRedisFiles({ redis }: Config, inspection: Inspection): Promise<readonly FileFinding[]> {
+  if (!redis.enabled || redis.tls === undefined) return []
+  const section = ['redis', 'tls']
+  const { caFile, certificateFile, keyFile } = redis.tls
+  const authorities = caFile === undefined ? [] : await checkAuthorities([...section, 'caFile'], caFile, inspection)
+  if (certificateFile === undefined || keyFile === undefined) return authorities
+  const { findings } = await checkCertificatePair({ section, certificateFile, keyFile }, inspection)
+  return [...authorities, ...findings]
 }
 
 async function checkCertificates(
@@ -95,7 +106,7 @@ async function checkCertificates(
 }
 
 /** What can be used but is probably not meant. */
-function doubts({ upstream, trustedProxies }: Config): readonly FileFinding[] {
+function doubts({ upstream, trustedProxies, redis, lockout }: Config): readonly FileFinding[] {
   const url = new URL(upstream.url)
   const doubt = (path: readonly PathStep[], sentence: string): FileFinding => ({ path, severity: 'warning', sentence })
   const isPlain = url.protocol === 'http:'
@@ -109,7 +120,19 @@ function doubts({ upstream, trustedProxies }: Config): readonly FileFinding[] {
     ...trustedProxies.flatMap(({ prefixLength }, index) =>
       prefixLength === 0 ? [doubt(['trustedProxies', index], 'believes the X-Forwarded-For of everyone')] : [],
     ),
+    ...(redis.enabled && isPasswordInClear(redis)
+      ? [doubt(['redis'], 'its password is sent unencrypted to another machine; use rediss:// or redis.tls')]
+      : []),
+    ...(lockout.enabled ? lockout.exemptAddresses : []).flatMap(({ prefixLength }, index) =>
+      prefixLength === 0 ? [doubt(['lockout', 'exemptAddresses', index], 'lets everyone guess without a wait')] : [],
+    ),
   ]
+}
+
+function isPasswordInClear({ servers, login, tls }: Extract<Config['redis'], { enabled: true }>): boolean {
+  if (login === undefined || tls !== undefined) return false
+  const addresses = servers.kind === 'standalone' ? [servers] : servers.addresses
+  return !addresses.every(({ host }) => isLoopbackHost(host))
 }
 
 const maxHtpasswdBytes = 16_777_216

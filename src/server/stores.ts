@@ -16,6 +16,8 @@ export type Stores = {
   readonly steady: Store
   /** Whether `shared` is that of all replicas. */
   readonly isShared: boolean
+  /** Resolves when the first attempt to reach the shared one has ended, well or badly. */
+  readonly opened: Promise<void>
   close(): Promise<void>
 }
 
@@ -25,8 +27,11 @@ const maxKeys = 100_000
 /** Opens the stores that the configuration names. It does not wait for Redis, and starts without it. */
 export function createStores({ redis }: Pick<Config, 'redis'>, events: Events): Stores {
   const local = createMemoryStore({ clock: monotonicClock, maxKeys })
-  if (!redis.enabled) return { shared: local, local, steady: local, isShared: false, close: () => local.close() }
+  if (!redis.enabled) {
+    const close = () => local.close()
+    return { shared: local, local, steady: local, isShared: false, opened: Promise.resolve(), close }
+  }
   const shared = createRedisStore(redis, events)
   const steady = withLocalFallback(shared, local)
-  return { shared, local, steady, isShared: true, close: () => steady.close() }
+  return { shared, local, steady, isShared: true, opened: shared.opened, close: () => steady.close() }
 }

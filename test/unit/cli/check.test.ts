@@ -179,6 +179,16 @@ describe('an error is found', () => {
       '/w/c.yaml:2:36 upstream.caFile: the file /w/nonsense has no certificate in PEM form (-----BEGIN CERTIFICATE-----)',
     ],
     [
+      'in the authorities for Redis',
+      `${least}redis: { enabled: true, url: 'rediss://redis:6379', tls: { caFile: nonsense } }\n`,
+      '/w/c.yaml:4:60 redis.tls.caFile: the file /w/nonsense has no certificate in PEM form (-----BEGIN CERTIFICATE-----)',
+    ],
+    [
+      'in the key for Redis',
+      `${least}redis: { enabled: true, url: 'rediss://redis:6379', tls: { certificateFile: other.crt, keyFile: certs/tls.key } }\n`,
+      '/w/c.yaml:4:88 redis.tls.keyFile: the key in /w/certs/tls.key does not belong to the certificate in /w/other.crt',
+    ],
+    [
       'in a password file that is missing',
       least.replace('enabled: true', 'enabled: true, file: gone'),
       '/w/c.yaml:3:46 authentication.htpasswd.file: the file /w/gone does not exist (ENOENT)',
@@ -230,6 +240,16 @@ describe('a warning is given and all is still well', () => {
       'of authorities without https',
       least.replace('5000 }', '5000, caFile: ca.crt }'),
       '/w/c.yaml:2:41 upstream.caFile: warning: has no effect, because upstream.url begins with http://',
+    ],
+    [
+      'of a password of Redis that travels in clear',
+      `${least}redis: { enabled: true, url: 'redis://:hunter2@redis:6379' }\n`,
+      '/w/c.yaml:4:1 redis: warning: its password is sent unencrypted to another machine; use rediss:// or redis.tls',
+    ],
+    [
+      'of a guard that lets everyone guess',
+      `${least}lockout: { enabled: true, exemptAddresses: [0.0.0.0/0] }\n`,
+      '/w/c.yaml:4:45 lockout.exemptAddresses[0]: warning: lets everyone guess without a wait',
     ],
     [
       'of a credential that travels in clear',
