@@ -1,5 +1,8 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from '@jest/globals'
 import { keepSecret } from '../support/canaries.ts'
+import { basic } from '../support/personas.ts'
 import { describeWith } from '../support/real-parts.ts'
 import { startRecordingUpstream } from '../support/recording-upstream.ts'
 import type { RecordingUpstream } from '../support/recording-upstream.ts'
@@ -109,5 +112,33 @@ describeWith(['redis-server'], 'a gateway whose Redis fails while it serves', ()
     await untilUp()
     const refused = async (): Promise<boolean> => (await pull()).status === 429
     await until(refused, { what: 'the limit holds again' })
+  })
+
+  test('needs no more rights than docs/how-to/redis.md gives it', async () => {
+    const guide = readFileSync(join(import.meta.dirname, '..', '..', 'docs', 'how-to', 'redis.md'), 'utf8')
+    const [, rights = ''] = /^user wharfgate on >PASSWORD (.+)$/m.exec(guide) ?? []
+    await redis.command('ACL', 'SETUSER', 'wharfgate', 'reset', 'on', `>${password}`, ...rights.split(' '))
+    const kinds = [
+      { name: 'pulls', class: 'pull', quota: 3, windowSeconds: 3_600 },
+      { name: 'bytes', class: 'pull', unit: 'bytes', quota: 10_000, windowSeconds: 3_600 },
+      { name: 'transfers', class: 'pull', unit: 'concurrent', quota: 10 },
+      { name: 'pushes', class: 'push', quota: 3, windowSeconds: 3_600 },
+    ]
+    gateway = await startGateway({
+      upstreamUrl: upstream.url,
+      settings: {
+        redis: { enabled: true, url: `redis://wharfgate:${password}@127.0.0.1:${redis.port}` },
+        rateLimit: { enabled: true, refusalWaitMs: 0, buckets: kinds.map((kind) => ({ scope: 'user', ...kind })) },
+      },
+    })
+    await until(async () => (await pull()).status === 429, { what: 'the pulls are used up' })
+    await gateway.as('alice', { method: 'POST', path: '/v2/alice/app/blobs/uploads/' })
+    for (let guess = 1; guess <= 7; guess += 1) {
+      await gateway.ask({ path: '/v2/', headers: { authorization: basic('alice', `wrong-guess-${guess}`) } })
+    }
+    await gateway.as('bob', { path: '/v2/' })
+    expect(await keys()).toBe(1)
+    expect(await redis.command('ACL', 'LOG')).toEqual([])
+    expect(gateway.log()).not.toContain('Redis does not answer')
   })
 })
