@@ -26,6 +26,7 @@ import type { AnswerSettings } from './server/public-listener.ts'
 import { createReloading } from './server/reloading.ts'
 import type { ReloadOutcome } from './server/reloading.ts'
 import { createStores } from './server/stores.ts'
+import type { Stores } from './server/stores.ts'
 import { createTelemetry } from './server/telemetry.ts'
 import type { Output, Telemetry } from './server/telemetry.ts'
 import { createUpkeep } from './server/upkeep.ts'
@@ -71,27 +72,34 @@ export type StartOptions = {
  */
 export async function startServer(config: Config, options: StartOptions = {}): Promise<RunningServer> {
   const telemetry = await createTelemetry(config, options.output ?? defaultOutput, await buildInfo())
+  let stores: Stores | undefined
   try {
-    return await startWith(config, options, telemetry)
+    stores = createStores(config, telemetry.events)
+    return await startWith(config, options, telemetry, stores)
   } catch (error) {
+    await stores?.close()
     await telemetry.audit.close(auditFlushMs)
     throw error
   }
 }
 
-async function startWith(config: Config, options: StartOptions, telemetry: Telemetry): Promise<RunningServer> {
+async function startWith(
+  config: Config,
+  options: StartOptions,
+  telemetry: Telemetry,
+  stores: Stores,
+): Promise<RunningServer> {
   const { log, events, metrics, audit } = telemetry
   const health = createHealth()
   const live = createLiveSettings(config, log, events)
-  const stores = createStores(config, events)
   const proxy = createProxy(await proxySettings(config), events, stores.isShared ? stores.shared : undefined)
-  const policies = await createPolicies(config, events)
-  const rateLimit = createLimits(config, stores, policies.groupsOf, events)
+  const rateLimit = createLimits(config, stores, (principal) => policies.groupsOf(principal), events)
   const logins = await createLogins(config.authentication, events, {
     lockout: config.lockout,
     store: stores.steady,
-    admitLogin: rateLimit.admitLogin,
+    admitLogin: (address) => rateLimit.admitLogin(address),
   })
+  const policies = await createPolicies(config, events)
   const report = (cause: unknown): void => {
     events.faulted(cause)
     options.onFault?.(cause)

@@ -30,6 +30,8 @@ describe('A-124 nobody can log in with what everybody knows', () => {
     admin: { port: 0, socket: 'admin.sock' },
     upstream: { url: 'http://127.0.0.1:1' },
     audit: { destination: 'audit.log' },
+    // One that is tried again and again must not keep a process that refused to start.
+    redis: { enabled: true, url: 'redis://127.0.0.1:1' },
   }
   const htpasswd = { htpasswd: { enabled: true, file: 'htpasswd' } }
   const damaged = `admin:$2y$10$${'a'.repeat(52)}\n`
