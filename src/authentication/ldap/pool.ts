@@ -1,7 +1,10 @@
 import type { Clock } from '../clock.ts'
+import { createLane } from './connection-lane.ts'
+import type { ConnectionLane, KeptConnection } from './connection-lane.ts'
 import type { LdapConnection } from './connection.ts'
 import { describe } from './fault-sentences.ts'
 import { LdapError } from './ldap-error.ts'
+import type { LdapFault } from './ldap-error.ts'
 import type { LdapEvents } from './ldap-events.ts'
 import type { Servers } from './servers.ts'
 
@@ -27,83 +30,41 @@ export type PoolOptions = {
   readonly events: Pick<LdapEvents, 'ldapServiceRefused' | 'ldapOperationEnded'>
 }
 
-/** Connections that nobody needs are closed before firewalls forget them. */
-const maxIdleMs = 30_000
-/** A service account that was locked or removed must not live on in a connection. */
-const maxAgeMs = 300_000
 /** How long a refused service account is not tried again, so that trying does not lock it. */
 const firstHoldMs = 5_000
 const longestHoldMs = 60_000
+const mustChange = 'its password must be changed first'
 
-type Kept = { readonly connection: LdapConnection; readonly openedAtMs: number; idleSinceMs: number }
+/** After these the connection is as good as before. */
+const harmless: ReadonlySet<LdapFault> = new Set(['baseMissing', 'partialAnswer', 'unusableEntry', 'bindRefused'])
+/** These say something about the server, and not about one entry or answer: nobody may bring it down by logging in. */
+const ofServer: ReadonlySet<LdapFault> = new Set(['operationTimeout', 'connectionLost'])
+/** These may come of a connection that was idle: the server has closed it, or forgotten who was bound. */
+const ofAge: ReadonlySet<LdapFault> = new Set(['connectionLost', 'searchRefused'])
 
 export function createPool({ servers, service, clock, events }: PoolOptions): LdapPool {
-  const kept = { search: new Set<Kept>(), bind: new Set<Kept>() }
-  const open = new Set<LdapConnection>()
-  let cancelSweep: (() => void) | undefined
   let hold: { readonly error: LdapError; readonly untilMs: number; readonly lastsMs: number } | undefined
   let isClosed = false
 
-  /** The one that was used last, so that those that are not needed grow old. */
-  function takeKept(purpose: 'search' | 'bind'): Kept | undefined {
-    const idle = [...kept[purpose]].at(-1)
-    if (idle === undefined) return undefined
-    kept[purpose].delete(idle)
-    if (isFresh(idle)) return idle
-    drop(idle)
-    return takeKept(purpose)
-  }
-
-  function isFresh({ connection, openedAtMs, idleSinceMs }: Kept): boolean {
-    const nowMs = clock.nowMs()
-    return connection.isOpen() && nowMs - idleSinceMs < maxIdleMs && nowMs - openedAtMs < maxAgeMs
-  }
-
-  function drop({ connection }: Kept): void {
-    open.delete(connection)
-    connection.close()
-  }
-
-  function keep(purpose: 'search' | 'bind', one: Kept): void {
-    if (isClosed || !one.connection.isOpen()) {
-      drop(one)
-      return
-    }
-    one.idleSinceMs = clock.nowMs()
-    kept[purpose].add(one)
-    cancelSweep ??= clock.after(maxIdleMs, sweep)
-  }
-
-  function sweep(): void {
-    for (const purpose of ['search', 'bind'] as const)
-      for (const one of kept[purpose]) {
-        if (isFresh(one)) continue
-        kept[purpose].delete(one)
-        drop(one)
-      }
-    const isEmpty = kept.search.size + kept.bind.size === 0
-    cancelSweep = isEmpty ? undefined : clock.after(maxIdleMs, sweep)
-  }
-
-  async function openNew(purpose: 'search' | 'bind'): Promise<Kept> {
-    if (purpose === 'search' && hold !== undefined && clock.nowMs() < hold.untilMs) throw hold.error
+  async function openForSearch(): Promise<LdapConnection> {
+    if (hold !== undefined && clock.nowMs() < hold.untilMs) throw hold.error
     const connection = await servers.connect()
-    open.add(connection)
-    const one = { connection, openedAtMs: clock.nowMs(), idleSinceMs: clock.nowMs() }
     try {
-      if (isClosed) throw new LdapError('connectionLost', 'the directory is not used any more')
-      if (purpose === 'search' && service !== undefined) await bindService(connection, service)
-      return one
+      if (service !== undefined) await bindService(connection, service)
+      return connection
     } catch (error) {
-      drop(one)
+      connection.close()
       report(connection, error)
       throw error
     }
   }
 
+  const searches = createLane({ open: openForSearch, clock })
+  const binds = createLane({ open: () => servers.connect(), clock })
+
   async function bindService(connection: LdapConnection, { dn, password }: NonNullable<typeof service>): Promise<void> {
     const startedAtMs = clock.nowMs()
-    const told = (outcome: 'ok' | LdapError['fault']): void => {
+    const told = (outcome: 'ok' | LdapFault): void => {
       events.ldapOperationEnded({ operation: 'serviceBind', outcome, durationMs: clock.nowMs() - startedAtMs })
     }
     try {
@@ -121,7 +82,8 @@ export function createPool({ servers, service, clock, events }: PoolOptions): Ld
   /** Several connections may be refused at one time; that is one refusal. */
   function refuse({ server }: LdapConnection, dn: string, why: string): never {
     const nowMs = clock.nowMs()
-    const sentence = `${server.url} refuses the service account ${dn}: ${why}; check authentication.ldap.bindDn and bindPasswordFile`
+    const cure = 'check authentication.ldap.bindDn and bindPasswordFile'
+    const sentence = `${server.url} refuses the service account ${dn}: ${why}; ${cure}`
     const error = new LdapError('serviceRefused', sentence)
     if (hold === undefined || nowMs >= hold.untilMs) {
       const lastsMs = Math.min(longestHoldMs, hold === undefined ? firstHoldMs : hold.lastsMs * 2)
@@ -131,28 +93,26 @@ export function createPool({ servers, service, clock, events }: PoolOptions): Ld
     throw error
   }
 
-  /** Faults of one entry or one answer say nothing about the server: nobody may bring it down by logging in. */
   function report({ server }: LdapConnection, error: unknown): void {
     if (isClosed) return
     if (error === undefined) servers.report(server, undefined)
-    else if (error instanceof LdapError && (error.fault === 'operationTimeout' || error.fault === 'connectionLost'))
-      servers.report(server, error)
+    else if (error instanceof LdapError && ofServer.has(error.fault)) servers.report(server, error)
   }
 
   async function run<Result>(
-    purpose: 'search' | 'bind',
-    one: Kept,
+    lane: ConnectionLane,
+    one: KeptConnection,
     use: (connection: LdapConnection) => Promise<Result>,
   ): Promise<Result> {
     try {
       const result = await use(one.connection)
       report(one.connection, undefined)
-      keep(purpose, one)
+      lane.giveBack(one)
       return result
     } catch (error) {
-      if (error instanceof LdapError && harmless.has(error.fault)) keep(purpose, one)
+      if (error instanceof LdapError && harmless.has(error.fault)) lane.giveBack(one)
       else {
-        drop(one)
+        lane.drop(one)
         report(one.connection, error)
       }
       throw error
@@ -161,33 +121,22 @@ export function createPool({ servers, service, clock, events }: PoolOptions): Ld
 
   return {
     async search(use) {
-      const idle = takeKept('search')
-      if (idle !== undefined) {
-        try {
-          return await run('search', idle, use)
-        } catch (error) {
-          // The server may have closed it, or may have forgotten who was bound, while it was idle: asking twice is free.
-          if (!(error instanceof LdapError) || !mayBeOfAge(error)) throw error
-        }
+      const one = await searches.take()
+      const isUsed = one.openedAtMs !== one.idleSinceMs
+      try {
+        return await run(searches, one, use)
+      } catch (error) {
+        // Asking twice is free.
+        if (!isUsed || !(error instanceof LdapError) || !ofAge.has(error.fault)) throw error
       }
-      return run('search', await openNew('search'), use)
+      return run(searches, await searches.open(), use)
     },
     // Never twice: a bind that was lost may have been counted by the directory, where it was a wrong password.
-    bind: async (use) => run('bind', takeKept('bind') ?? (await openNew('bind')), use),
+    bind: async (use) => run(binds, await binds.take(), use),
     close() {
       isClosed = true
-      cancelSweep?.()
-      for (const connection of open) connection.close()
-      open.clear()
+      searches.close()
+      binds.close()
     },
   }
-}
-
-const mustChange = 'its password must be changed first'
-
-/** After these the connection is as good as before. */
-const harmless: ReadonlySet<LdapError['fault']> = new Set(['baseMissing', 'partialAnswer', 'unusableEntry'])
-
-function mayBeOfAge(error: LdapError): boolean {
-  return error.fault === 'connectionLost' || error.fault === 'searchRefused'
 }
