@@ -3,6 +3,7 @@ import { Cluster, Redis } from 'ioredis'
 import type { ClusterOptions, RedisOptions } from 'ioredis'
 import type { RedisConnection } from '../config/redis-settings.ts'
 import { redisTlsOptions } from './redis-tls.ts'
+import { watchSentinels } from './sentinel-watch.ts'
 import { isOfReplica } from './store-fault.ts'
 
 /** A client of ioredis. Both kinds speak alike; what differs is how connections come and go. */
@@ -31,8 +32,8 @@ export function createRedisClient(settings: RedisConnection): RedisClient {
   switch (servers.kind) {
     case 'standalone':
       return new Redis({ ...options, ...soloOptions, host: servers.host, port: servers.port })
-    case 'sentinel':
-      return new Redis({
+    case 'sentinel': {
+      const client = new Redis({
         ...options,
         ...soloOptions,
         sentinels: [...servers.addresses],
@@ -45,6 +46,23 @@ export function createRedisClient(settings: RedisConnection): RedisClient {
         // The store connects again itself; ioredis would go on even after it was told to end.
         sentinelRetryStrategy: () => null,
       })
+      const toSentinel = {
+        ...(servers.login?.username === undefined ? {} : { username: servers.login.username }),
+        ...(servers.login === undefined ? {} : { password: servers.login.password }),
+        ...(options.tls === undefined ? {} : { tls: options.tls }),
+        connectTimeout: connectTimeoutMs,
+        connectionName: options.connectionName,
+      }
+      const watch = watchSentinels(servers.addresses, toSentinel, servers.name, () => {
+        client.disconnect(true)
+      })
+      const disconnect = client.disconnect.bind(client)
+      client.disconnect = (reconnect = false) => {
+        if (!reconnect) watch.close()
+        disconnect(reconnect)
+      }
+      return client
+    }
     case 'cluster': {
       const names = options.tls === undefined ? {} : withNames
       const cluster = new Cluster([...servers.addresses], { ...clusterOptions, ...names, redisOptions: options })

@@ -60,7 +60,7 @@ describeWith(['redis-server'], 'a gateway whose Redis fails while it serves', ()
     const text = await (await fetch(`${gateway.adminUrl}/metrics`)).text()
     return Number(/^wharfgate_store_up (\d)$/m.exec(text)?.[1])
   }
-  const untilUp = () => until(async () => (await storeUp()) === 1, { what: 'the store is up', deadlineMs: 5_000 })
+  const untilUp = () => until(async () => (await storeUp()) === 1, { what: 'the store is up', deadlineMs: 20_000 })
   const isDown = async (): Promise<boolean> => {
     await pull()
     return (await storeUp()) === 0
