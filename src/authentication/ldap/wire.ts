@@ -175,8 +175,9 @@ export function createWire({ socket, name, operationTimeoutMs, clock }: WireOpti
         socket.off(event, listener)
       socket.off('error', onError)
       socket.pause()
+      if (ended !== undefined) throw ended
       const rest = reader.pendingBytes() + socket.readableLength
-      ended ??= new LdapError('connectionLost', 'the socket is in other hands')
+      ended = new LdapError('connectionLost', 'the socket is in other hands')
       if (rest > 0)
         throw new LdapError('tlsFailed', `${name} sent ${rest} bytes in clear behind its answer to StartTLS`)
     },
