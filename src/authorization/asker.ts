@@ -41,7 +41,7 @@ export function isAmong(subjects: readonly Subject[], asker: Identity): boolean 
 
 /** Whether a rule for this subject and repository meets after all. */
 export function meets({ except, conditions }: Rule, asker: Asker, tag: AskedTag): boolean {
-  if (except.length > 0 && isAmong(except, asker)) return false
+  if (isAmong(except, asker)) return false
   return conditions.every(({ holds }) => holds(asker.moment, tag))
 }
 

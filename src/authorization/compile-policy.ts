@@ -139,7 +139,6 @@ function createJudge(asker: Asker, own: readonly SubjectRules[], hints: Hints): 
 }
 
 function indexProtections(all: readonly ProtectedTags[]): (repository: string) => readonly ProtectedTags[] {
-  if (all.length === 0) return () => []
   const tree = createPatternTree<ProtectedTags[]>()
   for (const protectedTags of all)
     for (const pattern of protectedTags.on) tree.at(pattern, () => []).push(protectedTags)

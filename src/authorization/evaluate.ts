@@ -1,10 +1,10 @@
 import { mountAccess, requiredAccess } from '../registry/access.ts'
-import type { Access, TagReach } from '../registry/access.ts'
+import type { Access, Action, TagReach } from '../registry/access.ts'
 import type { Circumstances, Grant, Preconditions } from '../registry/grant.ts'
 import { parseRepositoryName } from '../registry/name.ts'
 import type { Tag } from '../registry/name.ts'
 import type { Principal } from '../registry/principal.ts'
-import type { Mount, RegistryRequest } from '../registry/route.ts'
+import type { RegistryRequest } from '../registry/route.ts'
 import type { Judge, Judgement, Policy } from './policy.ts'
 import { protectionOfTag } from './protected-tags.ts'
 import { overwriteSentence, refusalSentence } from './refusal.ts'
@@ -73,14 +73,14 @@ function traceOf(policy: Policy, required: readonly Access[], judgements: readon
 export function judgeAccess(judge: Judge, principal: Principal, access: Access): Judgement {
   if (access.type === 'registry') return { access, verdict: judgeRegistry(judge, principal, access.name) }
   const { name: repository, anyOf, tags } = access
-  const [first, ...others] = anyOf.map((action) => ({
+  const judgementOf = (action: Action): Judgement => ({
     access,
     action,
     verdict: judge.judge({ repository, action, tags }),
-  }))
-  // Never empty, by the type of `anyOf`.
-  if (first === undefined) return { access, verdict: { kind: 'unmatched' } }
-  const all = [first, ...others]
+  })
+  const [action, ...others] = anyOf
+  const first = judgementOf(action)
+  const all = [first, ...others.map(judgementOf)]
   return all.find(isGranted) ?? all.find(({ verdict }) => verdict.kind === 'denied') ?? first
 }
 
@@ -95,16 +95,16 @@ function judgeRegistry(judge: Judge, principal: Principal, name: 'base' | 'catal
 
 /** Whether a judgement lets its access through. */
 export function isGranted({ verdict }: Judgement): boolean {
-  switch (verdict.kind) {
-    case 'allowed':
-    case 'login-suffices':
-    case 'filtered':
-      return true
-    case 'denied':
-    case 'unmatched':
-    case 'login-missing':
-      return false
-  }
+  return letsThrough[verdict.kind]
+}
+
+const letsThrough: Readonly<Record<Judgement['verdict']['kind'], boolean>> = {
+  allowed: true,
+  denied: false,
+  unmatched: false,
+  'login-suffices': true,
+  'login-missing': false,
+  filtered: true,
 }
 
 /** What a request needs besides what is seen in itself: deleting, where tags are protected. */
@@ -159,9 +159,8 @@ function judgeMount(
   request: RegistryRequest,
   { ownHosts }: Circumstances,
 ): Judgement | undefined {
-  if (request.kind !== 'upload-start' || request.mount === undefined) return undefined
   const source = mountAccess(request)
-  return source !== undefined && isOurs(request.mount, ownHosts) ? judgeAccess(judge, principal, source) : undefined
+  return source !== undefined && isMountedHere(request, ownHosts) ? judgeAccess(judge, principal, source) : undefined
 }
 
 /**
@@ -174,6 +173,8 @@ function withoutForbiddenMount(request: RegistryRequest, mount: Judgement | unde
   return mount !== undefined && isGranted(mount) ? request : { ...request, mount: undefined }
 }
 
-function isOurs({ origin }: Mount, ownHosts: ReadonlySet<string>): boolean {
+/** Whether the source of a mount is in this registry. */
+function isMountedHere(request: RegistryRequest, ownHosts: ReadonlySet<string>): boolean {
+  const origin = request.kind === 'upload-start' ? request.mount?.origin : undefined
   return origin === undefined || ownHosts.has(origin.toLowerCase())
 }

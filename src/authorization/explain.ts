@@ -1,5 +1,5 @@
 /** Why a policy says what it says: the same decision as when serving, and what would have to be otherwise. */
-import type { Access, Action } from '../registry/access.ts'
+import type { Access, Action, TagReach } from '../registry/access.ts'
 import type { Circumstances, RuleReference } from '../registry/grant.ts'
 import type { RepositoryName, Tag } from '../registry/name.ts'
 import type { Principal } from '../registry/principal.ts'
@@ -84,13 +84,14 @@ export function explain(
 }
 
 function accessesOf(policy: LoadedPolicy, { action, repository: name, tag }: Wanted): readonly Access[] {
-  const reach = tag === undefined ? {} : { tags: { kind: 'named', tags: [tag] } as const }
-  if (action === 'overwrite' || (action === 'delete' && tag === undefined)) {
-    const access: Access = { type: 'repository', name, anyOf: [action], tags: reach.tags ?? { kind: 'any' } }
-    return action === 'delete' ? [access, ...overwriteAccess(policy, name, undefined)] : [access]
-  }
-  const access: Access = { type: 'repository', name, anyOf: [action], ...reach }
+  const access: Access = { type: 'repository', name, anyOf: [action], ...reachOf(action, tag) }
   return action === 'delete' ? [access, ...overwriteAccess(policy, name, tag)] : [access]
+}
+
+/** What an action does to manifests by digest, `overwrite` and `delete` do to whatever tags they have. */
+function reachOf(action: Action, tag: Tag | undefined): { readonly tags?: TagReach } {
+  if (tag !== undefined) return { tags: { kind: 'named', tags: [tag] } }
+  return action === 'overwrite' || action === 'delete' ? { tags: { kind: 'any' } } : {}
 }
 
 function questionOf({ access, action }: Judgement, wanted: Wanted): Question {
@@ -111,16 +112,16 @@ function nearestRules(
 ): readonly NearMiss[] {
   const asked = askedRepository(question.repository, asker)
   const [tag] = askedTags(question.tags)
-  const misses = policy.rules.flatMap((rule, rank) => {
+  const misses = policy.rules.flatMap((rule) => {
     if (rule.effect === 'deny') return []
     const index = createPatternIndex<true>()
     for (const pattern of rule.on) index.at(pattern, () => true)
     const isRepository = index.matching(asked).length > 0
     const lacks = lacksOf(rule, asker, { action: question.action, tag, isRepository })
-    return [{ rule, lacks, rank, distance: distanceOf(lacks) }]
+    return [{ rule, lacks, distance: distanceOf(lacks) }]
   })
   return misses
-    .sort((one, other) => one.distance - other.distance || one.rank - other.rank)
+    .sort((one, other) => one.distance - other.distance)
     .slice(0, maxNearest)
     .map(({ rule, lacks }) => ({
       rule: rule.reference,

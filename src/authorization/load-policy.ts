@@ -75,7 +75,7 @@ function mergedRoles(readings: readonly Read[]): Roles {
         report([...path, index], `${printName(text)} ${parsed.sentence}`)
         return []
       })
-      if (!knownRoles.has(name)) roles.set(name, actions)
+      roles.set(name, actions)
     }
   }
   return roles
@@ -150,7 +150,8 @@ function tooMuch(rules: LoadedPolicy['rules']): readonly Fault[] {
   return [{ file, ...over.place, key: `rules[${index}]`, sentence }]
 }
 
-function inOrder(faults: readonly Fault[]): readonly Fault[] {
+/** File by file, each in its order. */
+export function inOrder(faults: readonly Fault[]): readonly Fault[] {
   return [...faults].sort((one, other) => {
     if (one.file !== other.file) return one.file < other.file ? -1 : 1
     return byPlace(one, other)

@@ -22,18 +22,12 @@ export type PatternIndex<T> = {
 export function createPatternIndex<T>(): PatternIndex<T> {
   const fixed = createPatternTree<T>()
   const perGroup = createPatternTree<T>()
-  let hasPerGroup = false
   return {
-    at: (pattern, make) => {
-      if (!pattern.variables.has('group')) return fixed.at(pattern, make)
-      hasPerGroup = true
-      return perGroup.at(pattern, make)
-    },
-    matching: ({ segments, user, groups }) => {
-      const found = fixed.matching(segments, { user })
-      if (!hasPerGroup || groups.length === 0) return found
-      return [...found, ...groups.flatMap((group) => perGroup.matching(segments, { user, group }))]
-    },
+    at: (pattern, make) => (pattern.variables.has('group') ? perGroup : fixed).at(pattern, make),
+    matching: ({ segments, user, groups }) => [
+      ...fixed.matching(segments, { user }),
+      ...groups.flatMap((group) => perGroup.matching(segments, { user, group })),
+    ],
   }
 }
 

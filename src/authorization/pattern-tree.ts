@@ -120,8 +120,7 @@ function finderOf({ pieces }: Glob): Finder {
     return {
       name: `${before}*${after}`,
       key: `${prefix}*${suffix}`,
-      keysOf: (text) =>
-        before + after > text.length ? [] : [`${text.slice(0, before)}*${text.slice(text.length - after)}`],
+      keysOf: (text) => [`${text.slice(0, before)}*${text.slice(text.length - after)}`],
     }
   }
   const key = pieces
@@ -184,7 +183,7 @@ function stepBySegment<T>(node: Node<T>, segment: Segment, reached: Node<T>[]): 
   if (node.any !== undefined) reached.push(node.any)
   if (segment.kind === 'any') return
   const { text } = segment
-  const literal = segment.kind === 'literal' ? node.literals.get(text) : undefined
+  const literal = node.literals.get(text)
   if (literal !== undefined) reached.push(literal)
   // An asterisk in the text is a character that no piece holds, so only an asterisk can take it.
   for (const edge of edgesFor(node, text)) {

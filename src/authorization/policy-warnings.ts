@@ -1,9 +1,9 @@
 /** What of a policy can be used but is probably not meant: rules that change nothing, and names that nobody has. */
-import { byPlace } from '../config/document.ts'
 import type { Fault } from '../config/document.ts'
 import { nearestBy } from '../config/keys.ts'
 import type { Action } from '../registry/access.ts'
 import type { LoadedPolicy } from './compile-policy.ts'
+import { inOrder } from './load-policy.ts'
 import { createPatternTree } from './pattern-tree.ts'
 import type { PatternTree } from './pattern-tree.ts'
 import type { RepositoryPattern } from './repository-pattern.ts'
@@ -11,24 +11,19 @@ import { printReference } from './rule.ts'
 import type { Rule } from './rule.ts'
 import type { Memberships, Subject } from './subject.ts'
 
-/** So many pairs of rules are compared at most; a policy in which more overlap is told that not all were. */
-const maxComparisons = 200_000
-
 /**
  * Finds what is probably not meant, with its places. Takes longer than loading: for `check`, not for a reload.
  *
  * @param now milliseconds since the epoch, to tell rules whose time is over
+ * @param maxComparisons of pairs of rules; a policy in which more overlap is told that not all were compared
  */
-export function policyWarnings(policy: LoadedPolicy, now: number): readonly Fault[] {
+export function policyWarnings(policy: LoadedPolicy, now: number, maxComparisons = 200_000): readonly Fault[] {
   const warnings = policy.rules.flatMap((rule) => [
     ...unknownGroups(rule, policy.groups),
     ...pointlessVariables(rule),
     ...pastTime(rule, now),
   ])
-  return [...warnings, ...ineffectiveRules(policy)].sort((one, other) => {
-    if (one.file !== other.file) return one.file < other.file ? -1 : 1
-    return byPlace(one, other)
-  })
+  return inOrder([...warnings, ...ineffectiveRules(policy, maxComparisons)])
 }
 
 function warning({ reference: { file, index }, place }: Rule, key: string, sentence: string): Fault {
@@ -78,7 +73,7 @@ type CoverIndex = {
   ): readonly (readonly Rule[])[]
 }
 
-function ineffectiveRules({ rules, memberships }: LoadedPolicy): readonly Fault[] {
+function ineffectiveRules({ rules, memberships }: LoadedPolicy, maxComparisons: number): readonly Fault[] {
   const index = indexForCovers(rules)
   const ranks = new Map(rules.map((rule, rank) => [rule, rank]))
   let comparisons = 0

@@ -34,16 +34,16 @@ export function createReport(file: string, { placeOf }: PolicyReading, faults: F
 
 type Path = readonly PathStep[]
 
-/** Reads every rule of a file; those at fault are reported and left out. */
+/** Reads every rule of a file and reports what is at fault in it; a policy with a fault is not made. */
 export function readRules(file: string, reading: PolicyReading, roles: Roles, report: Report): readonly Rule[] {
-  return reading.rules.flatMap((document, index): readonly Rule[] => {
+  return reading.rules.map((document, index): Rule => {
     const path: Path = ['rules', index]
     const place = reading.placeOf(path)
     const { allow, deny, to, except, on, when, message } = document
-    const wrong = wrongForm(document, path, report, reading.faults.length === 0)
+    reportForm(document, path, report, reading.faults.length === 0)
     const effect = allow === undefined ? 'deny' : 'allow'
     const conditions = when === undefined ? undefined : readConditions(when, [...path, 'when'], report)
-    const read = {
+    return {
       effect,
       actions: new Set(textsOf(allow ?? deny, [...path, effect], report, (name) => actionsOf(name, roles)).flat()),
       to: textsOf(to, [...path, 'to'], report, parseSubject),
@@ -54,32 +54,26 @@ export function readRules(file: string, reading: PolicyReading, roles: Roles, re
       message,
       reference: { file, line: place.line, index },
       place,
-    } as const satisfies Rule
-    return wrong ? [] : [read]
+    }
   })
 }
 
 /** @param isWhole whether nothing is missing from the document but what is not there */
-function wrongForm(
+function reportForm(
   { allow, deny, except }: Partial<RuleDocument>,
   path: Path,
   report: Report,
   isWhole: boolean,
-): boolean {
-  if (allow !== undefined && deny !== undefined) {
+): void {
+  if (allow !== undefined && deny !== undefined)
     report([...path, 'deny'], 'stands beside allow; a rule allows or denies: make two of it')
-    return true
-  }
-  if (allow !== undefined && except !== undefined) {
+  else if (allow !== undefined && except !== undefined)
     report([...path, 'except'], 'stands in a rule that allows; only a rule that denies has exceptions')
-    return true
-  }
-  if (allow !== undefined || deny !== undefined) return false
-  if (isWhole) report(path, 'does nothing; it needs allow or deny, with the actions or roles that it is about')
-  return true
+  else if (allow === undefined && deny === undefined && isWhole)
+    report(path, 'does nothing; it needs allow or deny, with the actions or roles that it is about')
 }
 
-/** Reads the protected tags of a file; those at fault are reported and left out. */
+/** Reads the protected tags of a file and reports what is at fault in them. */
 export function readProtectedTags(file: string, reading: PolicyReading, report: Report): readonly ProtectedTags[] {
   return reading.protectedTags.map(({ on, tags, message }: Partial<ProtectedTagsDocument>, index) => {
     const path: Path = ['protectedTags', index]

@@ -7,21 +7,22 @@ import { protectionOfTag } from './protected-tags.ts'
 
 type Asked = { readonly policy: Policy; readonly principal: Principal; readonly judge: Judge }
 
-const phrases: Readonly<Record<Exclude<Action, 'overwrite'>, string>> = {
+const phrases: Readonly<Record<Action, string>> = {
   pull: 'pull from',
   push: 'push to',
   delete: 'delete from',
   list: 'list',
+  overwrite: 'move tags of',
 }
 
 /** Why an access was refused: `alice may not push to prod/api: releases go through ci`. */
-export function refusalSentence(asked: Asked, { access, action, verdict }: Judgement): string {
+export function refusalSentence(asked: Asked, { access, verdict }: Judgement): string {
   const who = nameOf(asked.principal)
   if (access.type === 'registry') return `${who} may not ${access.name === 'catalog' ? 'list anything' : 'log in'}`
-  const question: Question = { repository: access.name, action: action ?? access.anyOf[0], tags: access.tags }
+  const question: Question = { repository: access.name, action: access.anyOf[0], tags: access.tags }
   if (question.action === 'overwrite') return overwriteRefusal(asked, question, verdict)
   // One of several would have been enough, and none was given: a refused HEAD is mostly the beginning of a push.
-  const what = access.anyOf.map((each) => (each === 'overwrite' ? 'move tags of' : phrases[each])).join(' or ')
+  const what = access.anyOf.map((each) => phrases[each]).join(' or ')
   const message = verdict.kind === 'denied' ? verdict.message : undefined
   return withMessage(`${who} may not ${what} ${access.name}`, message ?? messageOf(asked.judge, question, access.anyOf))
 }

@@ -54,8 +54,8 @@ export function variableValue(text: string): string | undefined {
   return !text.includes('/') && parseRepositoryName(text) !== undefined ? text : undefined
 }
 
-const variablePattern = /\$\{([^}]*)\}/g
-const variableNames: readonly Variable[] = ['user', 'group']
+const variablePattern = /\$\{[^}]*\}/g
+const knownVariables: readonly string[] = ['${user}', '${group}']
 
 function wrongCharacter(text: string): string | undefined {
   // Letters in the place of variables, so that what stands behind them keeps its place.
@@ -63,7 +63,7 @@ function wrongCharacter(text: string): string | undefined {
   const index = plain.search(/[^a-z0-9._\-/*]/)
   if (index === -1) return undefined
   const found = quoted(text, index)
-  if (/[A-Z]/.test(plain[index] ?? '')) return `holds ${found}; repository names are in lower case`
+  if (/[A-Z]/.test(plain.charAt(index))) return `holds ${found}; repository names are in lower case`
   if (plain[index] === '$') return `holds ${found}; a variable is \${user} or \${group}`
   return `holds ${found}, which no repository name can hold; the only wildcards are * and **`
 }
@@ -73,9 +73,9 @@ function parseSegment(text: string): Parsed<Segment> {
   if (text === '*') return ok({ kind: 'any' })
   if (text === '**') return ok({ kind: 'deep' })
   if (text.includes('**')) return fault('holds ** beside other characters; it stands alone between two /')
-  for (const [, name = ''] of text.matchAll(variablePattern)) {
-    if (!variableNames.some((known) => known === name))
-      return fault(`holds the variable \${${name}}; known are \${user} and \${group}`)
+  for (const [variable] of text.matchAll(variablePattern)) {
+    if (!knownVariables.includes(variable))
+      return fault(`holds the variable ${variable}; known are \${user} and \${group}`)
   }
   // A letter is what fits beside everything that can stand in a name at all.
   if (parseRepositoryName(text.replace(variablePattern, 'a').replaceAll('*', 'a')) === undefined) {
@@ -92,7 +92,6 @@ function parseSegment(text: string): Parsed<Segment> {
 function parsePiece(text: string): Piece {
   return text
     .split(/(\$\{(?:user|group)\})/)
-    .filter((part) => part !== '')
     .map((part) => (part === '${user}' ? { variable: 'user' } : part === '${group}' ? { variable: 'group' } : part))
 }
 
@@ -111,10 +110,7 @@ function shortest(segments: readonly Segment[]): number {
       case 'deep':
         return 1
       case 'glob':
-        return Math.max(
-          1,
-          segment.pieces.flat().reduce((sum, part) => sum + (typeof part === 'string' ? part.length : 1), 0),
-        )
+        return segment.pieces.flat().reduce((sum, part) => sum + (typeof part === 'string' ? part.length : 1), 0)
     }
   })
   return lengths.reduce((sum, length) => sum + length + 1, -1)
@@ -126,24 +122,13 @@ function shortest(segments: readonly Segment[]): number {
  */
 function normalised(segments: readonly Segment[]): readonly Segment[] {
   const result: Segment[] = []
-  for (let index = 0; index < segments.length;) {
-    const segment = segments[index]
-    if (segment === undefined) break
-    let end = index
-    while (isWildcard(segments[end])) end += 1
-    const run = segments.slice(index, end)
-    if (run.length === 0) {
-      result.push(segment)
-      index += 1
-      continue
-    }
-    const isDeep = run.some(({ kind }) => kind === 'deep')
-    result.push(...run.map((_, at): Segment => ({ kind: isDeep && at === run.length - 1 ? 'deep' : 'any' })))
-    index = end
+  for (const segment of segments) {
+    if (isWildcard(segment) && result.at(-1)?.kind === 'deep') result.splice(-1, 1, { kind: 'any' }, { kind: 'deep' })
+    else result.push(segment)
   }
   return result
 }
 
-function isWildcard(segment: Segment | undefined): boolean {
-  return segment?.kind === 'any' || segment?.kind === 'deep'
+function isWildcard({ kind }: Segment): boolean {
+  return kind === 'any' || kind === 'deep'
 }

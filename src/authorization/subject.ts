@@ -16,8 +16,9 @@ const forms = 'user:NAME, group:NAME, authenticated or anonymous'
 
 export function parseSubject(text: string): Parsed<Subject> {
   if (text === 'authenticated' || text === 'anonymous') return ok({ kind: text, name: '', text })
-  const [, kind = '', name = ''] = /^([^:]*):(.*)$/s.exec(text) ?? []
-  if (kind !== 'user' && kind !== 'group') return fault(`must be ${forms}${suggestion(text)}`)
+  const kind = (['user', 'group'] as const).find((each) => text.startsWith(`${each}:`))
+  if (kind === undefined) return fault(`must be ${forms}${suggestion(text)}`)
+  const name = text.slice(kind.length + 1)
   if (name === '' || name !== name.trim() || /[\u0000-\u001f\u007f]/.test(name))
     return fault(`must have a name behind ${kind}:, without blanks around it or control characters in it`)
   // Names are compared as they are; one that looks like a pattern was probably meant to be one.

@@ -13,7 +13,7 @@ export function parseTagPattern(text: string): Parsed<TagPattern> {
   if (wrong !== null) return fault(`holds ${quoted(text, wrong.index)}, which no tag can hold; the only wildcard is *`)
   if (text.includes('**')) return fault('holds **; in a pattern of tags one * is any run of characters')
   // The shortest runs that can stand in the place of the asterisks: none, or a letter where the tag would not begin with one.
-  const shortest = [text, text.replace(/^\*/, 'a')].map((candidate) => parseTag(candidate.replaceAll('*', '')))
+  const shortest = [text, text.replace('*', 'a')].map((candidate) => parseTag(candidate.replaceAll('*', '')))
   if (shortest.every((tag) => tag === undefined))
     return fault('matches no tag: a tag begins with a letter, a digit or _, and has at most 128 characters')
   return ok({ text, pieces: text.split('*') })

@@ -88,16 +88,16 @@ describe('a mount', () => {
 })
 
 describe('a decision', () => {
-  const policy = policyOf(`rules:
+  const policy = `rules:
   - { allow: push, to: user:alice, on: mine }
   - { allow: pull, to: user:alice, on: shared, message: shared with alice }
   - { deny: overwrite, to: user:bob, on: mine }
   - { allow: maintainer, to: user:bob, on: mine }
-protectedTags: [{ on: mine, tags: v*, message: versions stay }]`)
+protectedTags: [{ on: mine, tags: v*, message: versions stay }]`
   const bob: Principal = { kind: 'user', name: 'bob', groups: [], method: 'htpasswd' }
   const decided = (line: string, principal: Principal = alice) => {
     const [method = '', target = ''] = line.split(' ')
-    return evaluate(policy, principal, parseRegistryRequest(method, target), circumstances)
+    return evaluate(policyOf(policy), principal, parseRegistryRequest(method, target), circumstances)
   }
   const grantOf = (line: string) => {
     const decision = decided(line)
@@ -169,7 +169,7 @@ protectedTags: [{ on: mine, tags: v* }]`)
       const { protectedTags, lockedTags } = decision.grant.preconditions
       return { protectedTags, lockedTags }
     }
-    expect(tagsOf('/v2/mine/manifests/v1', policy)).toEqual({ protectedTags: ['v1'], lockedTags: [] })
+    expect(tagsOf('/v2/mine/manifests/v1', policyOf(policy))).toEqual({ protectedTags: ['v1'], lockedTags: [] })
     expect(tagsOf('/v2/mine/manifests/v1', owned)).toEqual({ protectedTags: [], lockedTags: ['v1'] })
     expect(tagsOf('/v2/mine/manifests/main', owned)).toEqual({ protectedTags: [], lockedTags: [] })
     const several = `/v2/mine/manifests/sha256:${'a'.repeat(64)}?tag=v1&tag=main&tag=v2`
@@ -183,5 +183,27 @@ protectedTags: [{ on: mine, tags: v* }]`)
     expect(pushed.protectedTags.map((tag) => [refusal(tag), pushed.refusal(tag)])).toEqual([
       ['', 'alice may not move or delete the protected tag v1 of mine: versions stay'],
     ])
+  })
+})
+
+describe('a decision where tags are protected', () => {
+  const policy = `rules:
+  - { allow: owner, to: user:alice, on: mine }
+protectedTags: [{ on: mine, tags: v* }]`
+  const decided = (method: string, target: string) =>
+    evaluate(policyOf(policy), alice, parseRegistryRequest(method, target), circumstances)
+  test('traces what deleting needed besides', () => {
+    const tags = { kind: 'named', tags: ['v1'] }
+    expect(decided('DELETE', '/v2/mine/manifests/v1').trace.required).toEqual([
+      { type: 'repository', name: 'mine', anyOf: ['delete'], tags },
+      { type: 'repository', name: 'mine', anyOf: ['overwrite'], tags },
+    ])
+  })
+  test('says nothing of tags to the end of an upload', () => {
+    const decision = decided('PUT', `/v2/mine/blobs/uploads/u?digest=${encodeURIComponent(digest)}`)
+    expect(decision.kind === 'granted' && decision.grant.preconditions).toMatchObject({
+      protectedTags: [],
+      lockedTags: [],
+    })
   })
 })

@@ -18,17 +18,17 @@ function wanted(action: Action, reference: string): Wanted {
   return { action, repository, tag: label === undefined ? undefined : parseTag(label) }
 }
 
-const policy = policyOf(`rules:
+const policy = `rules:
   - { allow: writer, to: group:developers, on: team/**, message: ask the platform team }
   - { allow: maintainer, to: user:ci, on: prod/** }
   - { allow: pull, to: authenticated, on: prod/**, when: { addresses: [10.0.0.0/8], tags: [v*] } }
   - { deny: push, to: authenticated, except: user:ci, on: prod/**, message: releases go through ci }
   - { allow: overwrite, to: user:ci, on: prod/web }
 protectedTags:
-  - { on: prod/**, tags: v*, message: versions never change }`)
+  - { on: prod/**, tags: v*, message: versions never change }`
 
 const told = (principal: Principal, action: Action, reference: string) =>
-  explain(policy, principal, wanted(action, reference), circumstances)
+  explain(policyOf(policy), principal, wanted(action, reference), circumstances)
 
 describe('what is allowed', () => {
   test('names the rule', () => {
@@ -202,5 +202,58 @@ describe('the nearest rules', () => {
     const home = policyOf('rules: [{ allow: pull, to: authenticated, on: "${user}/*" }]')
     const { nearest } = explain(home, user('alice'), wanted('push', 'alice/x'), circumstances)
     expect(nearest[0]?.missing.map(({ kind }) => kind)).toEqual(['action'])
+  })
+})
+
+describe('what touches tags that are not named', () => {
+  const versions = `rules:
+  - { allow: maintainer, to: user:ci, on: a, when: { tags: [v*] } }
+  - { allow: overwrite, to: user:ci, on: a, when: { tags: [v1*] } }
+protectedTags:
+  - { on: a, tags: v* }`
+  const explained = (action: Action, reference: string) =>
+    explain(policyOf(versions), user('ci'), wanted(action, reference), circumstances)
+  test.each([
+    ['pull', 'a', 'allowed'],
+    ['push', 'a', 'allowed'],
+    ['delete', 'a', 'refused'],
+    ['delete', 'a:v1', 'allowed'],
+    ['overwrite', 'a', 'refused'],
+    ['overwrite', 'a:v1', 'allowed'],
+    ['overwrite', 'a:v2', 'refused'],
+  ] as const)('by a rule for versions alone, %s %s is %s', (action, reference, kind) => {
+    expect(explained(action, reference).kind).toBe(kind)
+  })
+  test.each([
+    ['delete', { kind: 'any' }],
+    ['overwrite', { kind: 'any' }],
+    ['pull', undefined],
+  ] as const)('%s without a tag is of these tags: %j', (action, tags) => {
+    expect(explained(action, 'a').judgements[0]?.access).toEqual({
+      type: 'repository',
+      name: 'a',
+      anyOf: [action],
+      tags,
+    })
+  })
+  test.each([
+    ['a:v1', true],
+    ['a:v2', false],
+  ])('a push of %s may move the tag: %s', (reference, expected) => {
+    expect(explained('push', reference).mayMoveTag).toBe(expected)
+  })
+})
+
+describe('the nearest rules where a protection refuses', () => {
+  test('are those that are near to overwriting', () => {
+    const { nearest } = told(user('ci'), 'delete', 'prod/api:v1')
+    expect(nearest[0]).toMatchObject({
+      rule: { index: 1 },
+      missing: [{ kind: 'action', sentence: 'allows pull, push, delete, list, not overwrite' }],
+    })
+  })
+  test('are told of a tag that is under no protection, too', () => {
+    const { kind, nearest } = told(user('alice', 'developers'), 'overwrite', 'team/a:v1')
+    expect({ kind, rule: nearest[0]?.rule.index }).toEqual({ kind: 'refused', rule: 0 })
   })
 })

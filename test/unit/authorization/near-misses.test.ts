@@ -67,3 +67,11 @@ describe('the message of the rule that almost allowed', () => {
     expect(hint([...Array.from({ length: count }, () => far), near])).toBe(expected)
   })
 })
+
+test('of two at different patterns the nearer speaks, wherever it stands', () => {
+  const far = '{ allow: push, to: user:bob, on: a/b, message: far }'
+  const near = '{ allow: pull, to: user:alice, on: "**", message: near }'
+  expect(hint([far, near])).toBe('near')
+  expect(hint([near, far])).toBe('near')
+  expect(hint([far.replace('a/b', '"**"'), near.replace('"**"', 'a/b')])).toBe('near')
+})

@@ -161,3 +161,15 @@ test('files that say what they said before are not read again into another polic
   await store.replace('p')
   expect(store.current()).toBe(first)
 })
+
+describe('a policy of a single file', () => {
+  test('is watched by that file', async () => {
+    const store = await createPolicyStore('p.txt', folderOf({ 'p.txt': rule }))
+    expect(store.watched()).toEqual(['p.txt'])
+  })
+  test('that was the only one of its folder is another policy, by the name of the file', async () => {
+    const store = await createPolicyStore('p', folderOf({ 'p/a.yaml': rule }))
+    await store.replace('p/a.yaml')
+    expect([store.current().name, store.current().generation]).toEqual(['a.yaml', 2])
+  })
+})
