@@ -1,6 +1,6 @@
 /** The tests that mutants of authorization/ and registry/access.ts are tried with: no gateway, no server, no set-up. */
 export default {
-  testEnvironment: 'node',
+  testEnvironment: './tools/mutation/first-failure.js',
   transform: {},
   extensionsToTreatAsEsm: ['.ts'],
   testMatch: ['<rootDir>/tools/mutation/every-test.test.ts'],

@@ -5,6 +5,7 @@ export default {
   plugins: ['@stryker-mutator/jest-runner'],
   testRunnerNodeArgs: ['--experimental-vm-modules', '--disable-warning=ExperimentalWarning'],
   jest: { projectType: 'custom', configFile: 'jest.mutation.config.js', enableFindRelatedTests: false },
+  // What tests have made before the first of them begins is tried with all of them: let each make its own policy.
   coverageAnalysis: 'perTest',
   concurrency: 2,
   // Only what hangs is slow enough: a busy machine must not count as a test that found something.
@@ -24,6 +25,9 @@ export default {
     'test/security',
     '*.log',
   ],
+  // Only what changed since the last run, or is met by other tests, is tried again; `-- --force` tries everything.
+  incremental: true,
+  incrementalFile: '.wharfgate/mutation/incremental.json',
   tempDirName: '.wharfgate/mutation/sandbox',
   reporters: ['progress-append-only', 'json'],
   jsonReporter: { fileName: '.wharfgate/mutation/report.json' },

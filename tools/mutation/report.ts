@@ -69,8 +69,9 @@ export function mutationPage(report: MutationReport, known: readonly KnownSurviv
   return `# Mutation testing
 
 \`npm run mutate\` changes the sources that decide who may do what, one small change at a time, and runs their unit tests on
-each: a change that no test notices is a rule that nobody tests. This is what the last whole run found; the command writes
-the page, and fails under a score of 90 %.
+each: a change that no test notices is a rule that nobody tests. This is what the last run of all files found; the command
+writes the page, and fails under a score of 90 %. What has not changed since an earlier run on the same machine, and is met
+by no other tests, is not tried again; \`-- --force\` tries everything.
 
 Last run: ${date}. **Score: ${scoreOf(total).toFixed(1)} %** (${total.killed} of ${total.all} mutants found).
 
