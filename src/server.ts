@@ -166,6 +166,7 @@ async function startWith(
     events.draining(config.shutdown.timeoutSeconds * 1000)
     const cutOff = await listeners.drain(config.shutdown.timeoutSeconds * 1000)
     proxy.close()
+    logins.close()
     await rateLimit.close()
     await stores.close()
     events.stopped(cutOff)

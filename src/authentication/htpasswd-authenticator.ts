@@ -16,6 +16,8 @@ export type HtpasswdAuthenticator = Authenticator & {
    * @throws {HtpasswdError} when the table has nobody who could log in; the users before stay
    */
   replace(table: HtpasswdTable): Promise<void>
+  /** Whether the file has a user of that name. */
+  has(username: string): boolean
 }
 
 export type HtpasswdOptions = {
@@ -105,6 +107,7 @@ export async function createHtpasswd(options: HtpasswdOptions): Promise<Htpasswd
       await compare(attempt, users.decoy, undefined)
     },
     slowestCheckMs: () => users.costliestCheckMs * headroom,
+    has: (username) => users.table.hashes.has(username),
     async replace(table) {
       latestReplacement += 1
       const replacement = latestReplacement

@@ -41,6 +41,8 @@ export type VerifiedCredentials<Identity extends object> = {
     network: string,
     check: () => Promise<Identity | NotVerified>,
   ): Promise<Identity | NotVerified>
+  /** Forgets who credentials belong to and which are wrong; a check that is under way is answered and not remembered. */
+  clear(): void
 }
 
 /** How long a network is known for a credential after it was last checked there. */
@@ -72,6 +74,8 @@ export function createVerifiedCredentials<Identity extends object>(
   const wrong = createMemory<true>(options.negativeTtlMs, capacity, clock)
   const known = createMemory<true>(knownMs, capacity, clock)
   const underWay = new Map<CredentialKey, Promise<Identity | NotVerified>>()
+  /** How often it was cleared. */
+  let generation = 0
 
   async function run(
     key: CredentialKey,
@@ -79,13 +83,15 @@ export function createVerifiedCredentials<Identity extends object>(
   ): Promise<Identity | NotVerified> {
     // One turn later, so that whatever `check` does, its end comes after its entry in `underWay`.
     await Promise.resolve()
+    const begun = generation
     try {
       const answer = await check()
+      if (begun !== generation) return answer
       if (answer === 'wrong') wrong.put(key, true)
       else if (answer !== 'notMine') right.put(key, answer)
       return answer
     } finally {
-      underWay.delete(key)
+      if (begun === generation) underWay.delete(key)
     }
   }
 
@@ -131,6 +137,13 @@ export function createVerifiedCredentials<Identity extends object>(
       else if (answered !== 'notMine') known.put(at(key, network), true)
       return answered
     },
+
+    clear() {
+      generation += 1
+      underWay.clear()
+      right.clear()
+      wrong.clear()
+    },
   }
 }
 
@@ -154,6 +167,7 @@ type Memory<Value> = {
   get(key: CredentialKey): Value | undefined
   put(key: CredentialKey, value: Value): void
   forget(key: CredentialKey): void
+  clear(): void
 }
 
 /** The order of a Map is the order of use: what is read or written goes to its end, what must go is at its beginning. */
@@ -178,6 +192,9 @@ function createMemory<Value>(ttlMs: number, capacity: number, clock: Clock): Mem
     },
     forget: (key) => {
       entries.delete(key)
+    },
+    clear: () => {
+      entries.clear()
     },
   }
 }

@@ -1,5 +1,6 @@
 /** The settings of who is calling. */
 import { z } from 'zod'
+import { ldapSection } from './ldap-settings.ts'
 import { feature, key, milliseconds } from './values.ts'
 import type { PathSchema } from './values.ts'
 
@@ -18,6 +19,17 @@ export function authenticationSection(path: PathSchema) {
               { kind: 'path' },
             ),
           },
+        ),
+        ldap: ldapSection(path),
+        order: key(
+          z
+            .array(z.enum(['htpasswd', 'ldap']))
+            .min(1)
+            .refine((names) => new Set(names).size === names.length, 'must name each backend once')
+            .default(['htpasswd', 'ldap']),
+          'Which of them is asked first. A name belongs to the first that knows it: another password is then wrong, ' +
+            'whatever the next would say.',
+          { kind: 'list of `htpasswd` and `ldap`' },
         ),
         anonymous: feature(
           'Clients without a login, for what policies allow to `anonymous`. `GET /v2/` still asks for a login, so that every client sends the one it has.',

@@ -39,6 +39,7 @@ function serverShape(path: PathSchema) {
     searchAttributes: key(z.array(attributeName).optional(), 'Is not needed: what is used is asked for.', {
       kind: 'list of attributes',
       unset: 'what is used',
+      samples: [['cn']],
     }),
     groupSearchBase: key(entryName.optional(), twin('groupSearchBase'), {
       kind: 'name of an entry',
@@ -52,6 +53,7 @@ function serverShape(path: PathSchema) {
     groupSearchAttributes: key(z.array(attributeName).optional(), 'Is not needed: what is used is asked for.', {
       kind: 'list of attributes',
       unset: 'what is used',
+      samples: [['cn']],
     }),
     groupDnProperty: key(attributeName.optional(), twin('groupMemberAttribute'), {
       kind: 'attribute',

@@ -68,9 +68,14 @@ export function createConfigSchema(resolvePath: ResolvePath) {
       error: 'follow needs the hosts that may be followed to in upstream.redirectHosts',
       when: ({ issues }) => areSound(issues, 'upstream'),
     })
-    .refine(({ authentication }) => authentication.htpasswd.enabled, {
+    .refine(({ authentication: { htpasswd, ldap } }) => htpasswd.enabled || ldap.enabled, {
       path: ['authentication'],
-      error: 'no way to log in is enabled; set authentication.htpasswd.enabled to true',
+      error: 'no way to log in is enabled; set authentication.htpasswd.enabled or authentication.ldap.enabled to true',
+      when: ({ issues }) => areSound(issues, 'authentication'),
+    })
+    .refine(({ authentication: { htpasswd, ldap, order } }) => isOrdered({ htpasswd, ldap }, order), {
+      path: ['authentication', 'order'],
+      error: 'must name every backend that is enabled',
       when: ({ issues }) => areSound(issues, 'authentication'),
     })
     .refine(({ listen, admin }) => !collide(listen, admin), {
@@ -110,4 +115,11 @@ function redirectCollides(
   admin: Endpoint,
 ): boolean {
   return 'port' in redirectFrom && (collide(redirectFrom, listen) || collide(redirectFrom, admin))
+}
+
+function isOrdered(
+  backends: Readonly<Record<'htpasswd' | 'ldap', { enabled: boolean }>>,
+  order: readonly string[],
+): boolean {
+  return Object.entries(backends).every(([name, { enabled }]) => !enabled || order.includes(name))
 }

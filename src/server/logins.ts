@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { createAuthentication } from '../authentication/authentication.ts'
 import type { Authentication } from '../authentication/authentication.ts'
@@ -7,12 +8,16 @@ import { basicChallenges } from '../authentication/challenge.ts'
 import { monotonicClock } from '../authentication/clock.ts'
 import { createHtpasswd } from '../authentication/htpasswd-authenticator.ts'
 import type { HtpasswdAuthenticator } from '../authentication/htpasswd-authenticator.ts'
+import type { LdapAuthenticator } from '../authentication/ldap/authenticator.ts'
+import { openLdap } from '../authentication/ldap/open-ldap.ts'
 import { createLockout, openGuard } from '../authentication/lockout.ts'
 import type { Lockout } from '../authentication/lockout.ts'
 import { readHtpasswd } from '../authentication/htpasswd.ts'
 import type { HtpasswdTable } from '../authentication/htpasswd.ts'
 import { createPasswordHashing, hashingConcurrency, nativeBcrypt } from '../authentication/password-hashing.ts'
 import { createVerifiedCredentials } from '../authentication/verified-credentials.ts'
+import type { VerifiedCredentials } from '../authentication/verified-credentials.ts'
+import type { LdapDirectorySettings } from '../config/ldap-settings.ts'
 import type { LockoutSettings } from '../config/lockout-settings.ts'
 import type { Config } from '../config/schema.ts'
 import { contains, networkList } from '../listener/client-address.ts'
@@ -36,6 +41,10 @@ export type Logins = {
    * @throws HtpasswdError when it cannot be read or nobody in it could log in; everything stays as it was
    */
   readonly replaceUsers: (file: string) => Promise<void>
+  /** Forgets every login that is remembered, right or wrong: the next of each is checked anew. */
+  readonly flush: () => void
+  /** Lets go of connections and of those who wait. */
+  close(): void
 }
 
 /** What a login has to pass before its password is checked. */
@@ -57,10 +66,15 @@ export async function createLogins(
   events: Events,
   admission: LoginAdmission,
 ): Promise<Logins> {
-  const users = settings.htpasswd.enabled ? await createUsers(settings.htpasswd.file, settings, events) : undefined
+  const { htpasswd, ldap, order } = settings
+  const users = htpasswd.enabled ? await createUsers(htpasswd.file, settings, events) : undefined
+  const directory = ldap.enabled
+    ? await openDirectory(ldap, settings, admission.store, (name) => users?.authenticator.has(name) === true, events)
+    : undefined
+  const backends = { htpasswd: users?.authenticator, ldap: directory?.authenticator }
   const lockout = createGuard(admission, events)
   const authentication = createAuthentication({
-    authenticators: users === undefined ? [] : [users],
+    authenticators: order.flatMap((name) => backends[name] ?? []),
     challenges: basicChallenges,
     failureFloorMs: settings.failureFloorMs,
     anonymousEnabled: settings.anonymous.enabled,
@@ -73,9 +87,53 @@ export async function createLogins(
     authentication,
     lockout,
     replaceUsers: async (file) => {
-      await users?.replace(await readUsers(file, events))
+      await users?.authenticator.replace(await readUsers(file, events))
+    },
+    flush: () => {
+      users?.verified.clear()
+      directory?.verified.clear()
+      directory?.authenticator.forget()
+    },
+    close: () => {
+      directory?.authenticator.close()
     },
   }
+}
+
+type Remembering<Backend> = {
+  readonly authenticator: Backend
+  readonly verified: VerifiedCredentials<UserPrincipal>
+}
+
+/** @throws Error when the file of authorities cannot be read */
+async function openDirectory(
+  settings: LdapDirectorySettings,
+  { credentialCacheTtlSeconds }: Config['authentication'],
+  store: Store,
+  isTaken: (name: string) => boolean,
+  events: Events,
+): Promise<Remembering<LdapAuthenticator>> {
+  const credentialTtlMs = credentialCacheTtlSeconds * 1000
+  // Nothing of the directory tells that a password was changed: what was wrong may be right now.
+  const verified = createMemory(credentialTtlMs, 0, events)
+  const ca = settings.caFile === undefined ? {} : { ca: await readFile(settings.caFile, 'utf8') }
+  const authenticator = openLdap({
+    ...{ settings, verified, credentialTtlMs, store, isTaken, events },
+    ...ca,
+    clock: monotonicClock,
+  })
+  return { authenticator, verified }
+}
+
+function createMemory(ttlMs: number, negativeMs: number, events: Events): VerifiedCredentials<UserPrincipal> {
+  return createVerifiedCredentials<UserPrincipal>({
+    secret: randomBytes(32),
+    ttlMs,
+    negativeTtlMs: negativeMs,
+    capacity: rememberedCredentials,
+    clock: monotonicClock,
+    events,
+  })
 }
 
 function createGuard(admission: LoginAdmission, observe: Events): Lockout | undefined {
@@ -102,7 +160,7 @@ async function createUsers(
   file: string,
   settings: Config['authentication'],
   events: Events,
-): Promise<HtpasswdAuthenticator> {
+): Promise<Remembering<HtpasswdAuthenticator>> {
   const table = await readUsers(file, events)
   const hashing = createPasswordHashing({
     maxConcurrent: hashingConcurrency({
@@ -116,15 +174,8 @@ async function createUsers(
     events,
     bcrypt: nativeBcrypt,
   })
-  const verified = createVerifiedCredentials<UserPrincipal>({
-    secret: randomBytes(32),
-    ttlMs: settings.credentialCacheTtlSeconds * 1000,
-    negativeTtlMs,
-    capacity: rememberedCredentials,
-    clock: monotonicClock,
-    events,
-  })
-  return createHtpasswd({ table, hashing, verified, clock: monotonicClock })
+  const verified = createMemory(settings.credentialCacheTtlSeconds * 1000, negativeTtlMs, events)
+  return { authenticator: await createHtpasswd({ table, hashing, verified, clock: monotonicClock }), verified }
 }
 
 /** Threads of libuv's pool; garbage in the variable means libuv's default, as it does to libuv. */

@@ -15,6 +15,8 @@ import type {
   LoginOutcome,
   ReloadPart,
 } from './labels.ts'
+import { ldapEvents } from './ldap-events.ts'
+import type { LdapEvents } from './ldap-events.ts'
 import { limitEvents } from './limit-events.ts'
 import type { LimitEvents } from './limit-events.ts'
 import type { Logger } from './log.ts'
@@ -40,6 +42,7 @@ export type HtpasswdReport = {
  * nowhere else, so that they cannot drift. No function throws, and none waits.
  */
 export type Events = LimitEvents &
+  LdapEvents &
   PolicyEvents & {
     readonly exchangeStarted: () => void
     readonly exchangeEnded: (record: ExchangeRecord) => void
@@ -103,6 +106,7 @@ export function createEvents({ log, metrics, audit, clock }: EventsDependencies)
     ...upstreamEvents(log, metrics),
     ...policyEvents(log, metrics),
     ...limitEvents(log, metrics),
+    ...ldapEvents(log, metrics),
     loginChecked: ({ backend, outcome, durationMs }) => {
       metrics.loginChecked(backend, outcome, durationMs / 1000)
     },

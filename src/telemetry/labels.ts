@@ -128,7 +128,7 @@ export const labelValues = {
   route: Object.keys(routeMethods) as readonly RouteLabel[],
   method: [...methods.values(), 'OTHER'] as readonly MethodLabel[],
   id: Object.keys(errorTable) as readonly ErrorId[],
-  backend: ['htpasswd', 'none'] as const satisfies readonly BackendLabel[],
+  backend: ['htpasswd', 'ldap', 'none'] as const satisfies readonly BackendLabel[],
   outcome: [
     'authenticated',
     'refused',

@@ -148,6 +148,53 @@ export const definitions = {
     'wharfgate_mounts_removed_total',
     'Cross-repository mounts that the user may not make and that became ordinary uploads.',
   ),
+  ldapUp: define(
+    'gauge',
+    'wharfgate_ldap_up',
+    'Whether each server of the directory answered last; there once it was connected to.',
+    ['server'],
+  ),
+  ldapOperations: define(
+    'counter',
+    'wharfgate_ldap_operations_total',
+    'What was done at the directory, by how it ended.',
+    ['operation', 'outcome'],
+  ),
+  ldapDuration: define(
+    'histogram',
+    'wharfgate_ldap_operation_duration_seconds',
+    'Time that an operation at the directory took.',
+    ['operation'],
+    loginBuckets,
+  ),
+  ldapServiceRefused: define(
+    'counter',
+    'wharfgate_ldap_service_refused_total',
+    'Times that the directory refused the service account: alarm.',
+  ),
+  ldapUserRefused: define(
+    'counter',
+    'wharfgate_ldap_users_refused_total',
+    'Logins that the directory refused, by what it tells operators of the reason.',
+    ['reason'],
+  ),
+  ldapTurnedAway: define(
+    'counter',
+    'wharfgate_ldap_logins_turned_away_total',
+    'Logins that got no turn at the directory.',
+    ['reason'],
+  ),
+  ldapBindsWithheld: define(
+    'counter',
+    'wharfgate_ldap_binds_withheld_total',
+    'Passwords that were not sent to the directory, so that it locks nobody out.',
+    ['reason'],
+  ),
+  ldapStale: define(
+    'counter',
+    'wharfgate_ldap_stale_logins_total',
+    'Logins answered from memory because the directory did not answer.',
+  ),
   storeUp: define(
     'gauge',
     'wharfgate_store_up',

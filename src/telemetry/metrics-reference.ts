@@ -1,3 +1,4 @@
+import { ldapFaults, ldapOperations, ldapRefusals } from './ldap-labels.ts'
 import { labelValues, routeMethods } from './labels.ts'
 import { definitions } from './metric-definitions.ts'
 import { removedNodeMetrics } from './metrics.ts'
@@ -12,7 +13,7 @@ const labelSentences: readonly (readonly [string, string])[] = [
   ['code', 'HTTP status; `none` when the connection broke before a response began, `other` for a status that is none'],
   ['id', `row of the error table: ${codes(labelValues.id)}`],
   ['backend', codes(labelValues.backend)],
-  ['outcome', codes(labelValues.outcome)],
+  ['outcome (logins)', codes(labelValues.outcome)],
   ['result', codes(labelValues.result)],
   ['decision (policies)', codes(labelValues.decision)],
   [
@@ -30,6 +31,10 @@ const labelSentences: readonly (readonly [string, string])[] = [
   ['verdict (limits)', codes(labelValues.onStoreError)],
   ['side', codes(labelValues.side)],
   ['reason (handshakes)', codes(labelValues.handshake)],
+  ['operation', codes(ldapOperations)],
+  ['outcome (directory)', `\`ok\`, \`refused\` (another password), ${codes(ldapFaults)}`],
+  ['reason (directory)', codes(ldapRefusals)],
+  ['server', 'address of a server in the configuration'],
   ['reason (locks)', codes(labelValues.unshared)],
   ['reason (passwords)', codes(labelValues.hashing)],
   ['reason (connections)', codes(labelValues.refusal)],

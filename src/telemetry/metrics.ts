@@ -18,6 +18,8 @@ import type {
   ReloadPart,
   RouteLabel,
 } from './labels.ts'
+import { ldapMetrics } from './ldap-metrics.ts'
+import type { LdapMetrics } from './ldap-metrics.ts'
 import { limitMetrics } from './limit-metrics.ts'
 import type { LimitMetrics } from './limit-metrics.ts'
 import { counter, counterBy, gauge, histogram, remembered } from './metric-children.ts'
@@ -53,6 +55,7 @@ export type ExchangeSample = {
 /** The counters of one gateway. Every argument that becomes a label is of a closed set. */
 export type Metrics = AuditMetrics &
   LimitMetrics &
+  LdapMetrics &
   PolicyMetrics & {
     readonly exchangeStarted: () => void
     readonly exchangeEnded: (sample: ExchangeSample) => void
@@ -116,6 +119,7 @@ export function createMetrics(build: BuildInfo, nodeMetrics = true): Metrics {
     ...auditMetrics(registry),
     ...policyMetrics(registry),
     ...limitMetrics(registry),
+    ...ldapMetrics(registry),
     exposition: async () => ({ contentType: registry.contentType, text: await registry.metrics() }),
   }
 }

@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { normalDn } from '../../config/distinguished-name.ts'
 import type { LdapDirectorySettings } from '../../config/ldap-settings.ts'
+import type { LdapEvents } from '../../telemetry/ldap-events.ts'
+import type { LdapOperation, LdapRefusal } from '../../telemetry/ldap-labels.ts'
 import type { Clock } from '../clock.ts'
 import type { LdapEntry } from './answer.ts'
 import { canonicalName, nameValue } from './canonical-name.ts'
@@ -9,10 +11,8 @@ import type { LdapBindReply, LdapConnection } from './connection.ts'
 import { describe } from './fault-sentences.ts'
 import { findGroups } from './groups.ts'
 import { LdapError } from './ldap-error.ts'
-import type { LdapEvents, LdapOperation } from './ldap-events.ts'
 import { createPool } from './pool.ts'
 import { readBindReply } from './refusal-reason.ts'
-import type { RefusalReason } from './refusal-reason.ts'
 import { ask } from './searching.ts'
 import type { Ask } from './searching.ts'
 import { createServers } from './servers.ts'
@@ -44,7 +44,7 @@ export type LdapIdentity = {
 
 export type BindOutcome =
   | { readonly kind: 'accepted'; readonly identity: LdapIdentity }
-  | { readonly kind: 'refused'; readonly reason: RefusalReason }
+  | { readonly kind: 'refused'; readonly reason: LdapRefusal }
 
 /** The people of a directory. What it cannot say, whatever the cause, is thrown as an `LdapError`. */
 export type Directory = {
@@ -150,7 +150,7 @@ export function createDirectory({ settings, ca, clock, events }: DirectoryOption
   return {
     find,
     async bind(username, { bindName, entry }, password, told) {
-      let reason: RefusalReason | undefined
+      let reason: LdapRefusal | undefined
       const identity = await pool.bind(async (connection) => {
         const outcome = await timed('userBind', async () => {
           const verdict = verdictOf(await connection.bind(bindName, password), connection)
@@ -186,7 +186,7 @@ function accountOf(bindName: string): string {
 }
 
 /** @throws LdapError when the directory speaks of itself, and not of the user */
-function verdictOf(reply: LdapBindReply, { server }: LdapConnection): 'accepted' | RefusalReason {
+function verdictOf(reply: LdapBindReply, { server }: LdapConnection): 'accepted' | LdapRefusal {
   const verdict = readBindReply(reply)
   if (verdict !== undefined) return verdict
   const text = `${server.url} did not check a user's password: ${describe(reply)}`

@@ -1,22 +1,4 @@
-/** Why a directory gave no answer; a closed set, fit for a metric label. */
-export type LdapFault =
-  | 'connectFailed'
-  | 'connectTimeout'
-  | 'tlsFailed'
-  | 'startTlsRefused'
-  | 'clearText'
-  | 'operationTimeout'
-  | 'connectionLost'
-  | 'protocolFault'
-  | 'answerTooLarge'
-  | 'serviceRefused'
-  | 'baseMissing'
-  | 'searchRefused'
-  | 'partialAnswer'
-  | 'bindRefused'
-  | 'unusableEntry'
-  | 'down'
-  | 'overloaded'
+import type { LdapFault } from '../../telemetry/ldap-labels.ts'
 
 /**
  * The directory, or what we know of it, is at fault, and nobody's password. The message is for operators: it names the

@@ -1,11 +1,11 @@
+import type { LdapEvents } from '../../telemetry/ldap-events.ts'
+import type { LdapFault } from '../../telemetry/ldap-labels.ts'
 import type { Clock } from '../clock.ts'
 import { createLane } from './connection-lane.ts'
 import type { ConnectionLane, KeptConnection } from './connection-lane.ts'
 import type { LdapConnection } from './connection.ts'
 import { describe } from './fault-sentences.ts'
 import { LdapError } from './ldap-error.ts'
-import type { LdapFault } from './ldap-error.ts'
-import type { LdapEvents } from './ldap-events.ts'
 import type { Servers } from './servers.ts'
 
 /** Connections that are kept. How many are in use at one time is bounded by who uses them. */

@@ -1,8 +1,8 @@
 import type { LdapServer } from '../../config/ldap-settings.ts'
+import type { LdapEvents } from '../../telemetry/ldap-events.ts'
 import type { Clock } from '../clock.ts'
 import type { LdapConnection } from './connection.ts'
 import { LdapError } from './ldap-error.ts'
-import type { LdapEvents } from './ldap-events.ts'
 
 /** The servers of one directory: which of them answers, and which need not be asked. */
 export type Servers = {

@@ -1,6 +1,6 @@
+import type { LdapEvents } from '../../telemetry/ldap-events.ts'
 import type { Clock } from '../clock.ts'
 import { LdapError } from './ldap-error.ts'
-import type { LdapEvents } from './ldap-events.ts'
 
 /** Bounds how many logins ask the directory at one time, how many wait, and how long. */
 export type Turns = {

@@ -319,7 +319,7 @@ describe('the command', () => {
     expect(stderr.split('\n')).toEqual([
       `${file}:1:1 upstream.url: is required`,
       `${file}:1:1 upstreem: unknown key; did you mean upstream?`,
-      `${file}:1:1 authentication: no way to log in is enabled; set authentication.htpasswd.enabled to true`,
+      `${file}:1:1 authentication: no way to log in is enabled; set authentication.htpasswd.enabled or authentication.ldap.enabled to true`,
       '',
     ])
   })

@@ -77,6 +77,8 @@ describe('a configuration', () => {
       trustedProxies: [],
       authentication: {
         htpasswd: { enabled: true, file: '/etc/w/htpasswd' },
+        ldap: { enabled: false },
+        order: ['htpasswd', 'ldap'],
         anonymous: { enabled: false },
         credentialCacheTtlSeconds: 60,
         failureFloorMs: 500,
@@ -271,7 +273,7 @@ describe('the environment', () => {
 
   test('names the variable of a key that is set nowhere, where there is no file', async () => {
     expect(await problemsOf(loadEnvironment({}))).toEqual([
-      'environment WHARFGATE_AUTHENTICATION authentication: no way to log in is enabled; set authentication.htpasswd.enabled to true',
+      'environment WHARFGATE_AUTHENTICATION authentication: no way to log in is enabled; set authentication.htpasswd.enabled or authentication.ldap.enabled to true',
       'environment WHARFGATE_PUBLIC_URLS publicUrls: is required: the address that clients type, such as https://registry.example.org',
       'environment WHARFGATE_UPSTREAM_URL upstream.url: is required',
     ])
@@ -331,7 +333,7 @@ admin: { port: 8443 }
     [
       'no way to log in',
       'authentication:\n  htpasswd: { enabled: false }',
-      '/etc/w/c.yaml:1:1 authentication: no way to log in is enabled; set authentication.htpasswd.enabled to true',
+      '/etc/w/c.yaml:1:1 authentication: no way to log in is enabled; set authentication.htpasswd.enabled or authentication.ldap.enabled to true',
     ],
     [
       'one port twice',
