@@ -3,15 +3,13 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import type { AuditLine } from '../../src/telemetry/audit-line.ts'
-import type { RegistryClient, TransferResult } from '../support/client.ts'
+import type { RegistryClient } from '../support/client.ts'
 import { clientCases } from '../support/client-cases.ts'
 import type { ClientCase } from '../support/client-cases.ts'
+import { digestOf, expectShown, failureOf } from '../support/client-expectations.ts'
 import { startClientSite } from '../support/client-site.ts'
 import type { ClientSite } from '../support/client-site.ts'
-import { documentedClients, ourWords, shownBy, situations } from '../support/client-words.ts'
-import type { Situation } from '../support/client-words.ts'
-import { foundParts } from '../support/part.ts'
-import type { RunResult } from '../support/processes.ts'
+import { documentedClients, situations } from '../support/client-words.ts'
 import { describeWith } from '../support/real-parts.ts'
 import type { RealRegistry } from '../support/real-registry.ts'
 import { writePolicy } from '../support/policies.ts'
@@ -26,9 +24,9 @@ rules:
   - { deny: [pull, push], to: user:alice, on: prod/**, message: releases go through ci }
 `
 const site = ['docker-registry', 'network-namespace', 'ip']
-const documented = documentedClients()
 
 test('the reference says of every client what it shows in every situation', () => {
+  const documented = documentedClients()
   expect([...documented.keys()]).toEqual(clientCases.map(({ name }) => name))
   for (const { shows } of documented.values()) expect(Object.keys(shows)).toEqual(Object.keys(situations))
 })
@@ -154,27 +152,6 @@ function driveClient(clientCase: ClientCase): void {
     expect((await client.pull(image)).code).not.toBe(0)
     await until(() => there.gateway.auditLines().at(-1)?.status === 401, { what: 'the refusal is in the audit' })
   })
-}
-
-/** The whole text for the version that the reference names; of any other version our own words, where there were any. */
-function expectShown({ name, speaker }: ClientCase, situation: Situation, result: RunResult, host: string): void {
-  const found = foundParts()[speaker]
-  const version = found !== undefined && 'version' in found ? found.version : ''
-  const { version: documentedVersion = '', shows } = documented.get(name) ?? {}
-  const text = shows?.[situation] ?? ''
-  const expected = version.startsWith(documentedVersion) ? text : ourWords(text, situation)
-  expect(result.code).not.toBe(0)
-  expect(shownBy(result, host)).toContain(expected ?? '')
-}
-
-/** Why a command failed, if it did. */
-function failureOf({ code, stdout, stderr }: RunResult): string | undefined {
-  return code === 0 ? undefined : `exit code ${String(code)}: ${stdout}\n${stderr}`
-}
-
-/** The digest of what was moved, or why it was not. */
-function digestOf(result: TransferResult): string {
-  return failureOf(result) ?? String(result.digest)
 }
 
 /**

@@ -27,15 +27,26 @@ const address = '10.89.7.1'
 const names = ['registry.example.test', 'second.example.test'] as const
 const port = 8443
 
+export type ClientSiteOptions = {
+  /** Passwords by user name, of people besides. */
+  readonly users?: Readonly<Record<string, string>>
+  /** Sections of the gateway's configuration besides. */
+  readonly settings?: Readonly<Record<string, unknown>>
+}
+
 /** Needs the parts `docker-registry`, `network-namespace` and `ip`. Docker takes no address here for an insecure one. */
-export async function startClientSite({ username, password }: Credentials): Promise<ClientSite> {
+export async function startClientSite(
+  { username, password }: Credentials,
+  { users = {}, settings = {} }: ClientSiteOptions = {},
+): Promise<ClientSite> {
   const hosts = Object.fromEntries(names.map((name) => [name, address]))
   const namespace = await createNetworkNamespace({ addresses: [address], hosts })
   const registry = await startRealRegistry({ start: namespace.start })
   const gateway = await startGatewayProcess({
     upstreamUrl: registry.url,
     hosts: [...names, address],
-    users: { [username]: password },
+    users: { [username]: password, ...users },
+    settings,
     place: namespace,
     listen: { host: address, port },
   })

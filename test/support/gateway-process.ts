@@ -21,6 +21,8 @@ export type GatewayProcessOptions = {
   readonly nodeOptions?: readonly string[]
   /** A free port of loopback when left out. */
   readonly listen?: Listen
+  /** Sections of the configuration besides. */
+  readonly settings?: Readonly<Record<string, unknown>>
 }
 
 /** The gateway as its users run it: the installed command in a process of its own, with files that its commands made. */
@@ -100,7 +102,7 @@ export async function startGatewayProcess(options: GatewayProcessOptions): Promi
 
 type Listen = { readonly host: string; readonly port: number }
 
-function settingsOf({ upstreamUrl, hosts }: GatewayProcessOptions, listen: Listen): unknown {
+function settingsOf({ upstreamUrl, hosts, settings }: GatewayProcessOptions, listen: Listen): unknown {
   return {
     publicUrls: hosts.map((host) => `https://${host}${listen.port === 0 ? '' : `:${String(listen.port)}`}`),
     listen,
@@ -111,6 +113,7 @@ function settingsOf({ upstreamUrl, hosts }: GatewayProcessOptions, listen: Liste
     shutdown: { timeoutSeconds: 20 },
     log: { level: 'debug' },
     audit: { destination: 'audit.log' },
+    ...settings,
   }
 }
 
