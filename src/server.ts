@@ -137,6 +137,7 @@ async function startWith(
     replaceUsers: logins.replaceUsers,
     policies,
     reopenAudit: audit.reopen,
+    flushLogins: logins.flush,
     intervalMs: options.watchIntervalMs ?? watchIntervalMs,
     clock: systemClock,
     events,

@@ -28,6 +28,8 @@ export type ReloadingDependencies = {
   readonly policies: Pick<LivePolicies, 'replace' | 'watched'>
   /** Opens the audit file anew, for whoever rotates it by hand. */
   readonly reopenAudit: () => void
+  /** Forgets remembered logins, so that what was changed in a directory counts at once. */
+  readonly flushLogins: () => void
   readonly intervalMs: number
   readonly clock: Clock
   readonly events: Pick<Events, 'reloaded' | 'reloadRefused'>
@@ -36,7 +38,7 @@ export type ReloadingDependencies = {
 export type Reloading = {
   /** Begins to watch the files. */
   start(): Promise<void>
-  /** Reads everything again now, and opens the audit file anew: SIGHUP and the admin socket. */
+  /** Reads everything again now, opens the audit file anew and forgets remembered logins: SIGHUP and the admin socket. */
   readonly reloadAll: () => Promise<readonly ReloadOutcome[]>
   stop(): void
 }
@@ -126,6 +128,7 @@ export function createReloading(dependencies: ReloadingDependencies): Reloading 
     reloadAll: () =>
       inTurn(async () => {
         dependencies.reopenAudit()
+        dependencies.flushLogins()
         const outcomes = [
           await reloadConfiguration(),
           await reloadCertificates(),
