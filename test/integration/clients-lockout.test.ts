@@ -92,7 +92,9 @@ describeWith(parts, 'clients at a gateway that counts wrong passwords', () => {
       expect(failureOf(await clientOf(clientCase).login(site.host, robot))).toBeUndefined()
     })
     await Promise.all(waited)
-    const lines = site.gateway.auditLines().filter(({ userAgent }) => /containers|libpod|buildah|skopeo/i.test(userAgent ?? ''))
+    const lines = site.gateway
+      .auditLines()
+      .filter(({ userAgent }) => /containers|libpod|buildah|skopeo/i.test(userAgent ?? ''))
     const locked = lines.filter(({ errorId }) => errorId === 'loginLocked')
     expect(locked.length).toBeGreaterThanOrEqual(patientClients.length)
   })
