@@ -149,6 +149,7 @@ async function startWith(
   })
   const commands: Omit<AdminCommands, 'reload'> = {
     isShared: stores.isShared,
+    flush: logins.flush,
     ...(config.rateLimit.enabled ? { limits: rateLimit } : {}),
     ...(logins.lockout === undefined ? {} : { lockout: logins.lockout }),
   }

@@ -2,6 +2,7 @@ import { Command } from 'commander'
 import { auditCommand } from './audit.ts'
 import { certsCommand } from './certs.ts'
 import { checkCommand } from './check.ts'
+import { credentialsCommand } from './credentials.ts'
 import { hashPasswordCommand } from './hash-password.ts'
 import { healthcheckCommand } from './healthcheck.ts'
 import { limitsCommand } from './limits.ts'
@@ -27,6 +28,7 @@ export function createProgram(version: string): Command {
     policyCommand(),
     limitsCommand(),
     lockoutCommand(),
+    credentialsCommand(),
   ]) {
     program.addCommand(command)
   }

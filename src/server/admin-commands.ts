@@ -11,6 +11,8 @@ import type { ReloadOutcome } from './reloading.ts'
 /** Everything that changes state or shows one user's data belongs here. What is switched off is absent. */
 export type AdminCommands = {
   readonly reload: () => Promise<readonly ReloadOutcome[]>
+  /** Forgets the logins that this gateway remembers, right or wrong; never those that another remembers. */
+  readonly flush: () => void
   readonly limits?: Pick<RateLimit, 'show' | 'reset'> | undefined
   readonly lockout?: Pick<Lockout, 'list' | 'clear'> | undefined
   /** Whether the counters are those of all replicas; else they are this gateway's alone. */
@@ -73,6 +75,16 @@ const routes: readonly Route[] = [
     usage: 'POST /lockout/clear?address=A&user=U (one or both), or POST /lockout/clear?all',
     parameters: { address: { read: readAddress }, user: { read: readUser }, all: { read: 'flag' } },
     answer: clearLockout,
+  },
+  {
+    method: 'POST',
+    path: '/credentials/flush',
+    usage: 'POST /credentials/flush',
+    parameters: {},
+    answer: ({ flush }) => {
+      flush()
+      return Promise.resolve(ok({ flushed: true }))
+    },
   },
 ]
 

@@ -39,7 +39,11 @@ export async function startAdminSite(
 ): Promise<AdminSite> {
   const folder = mkdtempSync(join(tmpdir(), 'wharfgate-admin-'))
   const socket = join(folder, 'admin.sock')
-  const server = await openAdminSocket(socket, { reload: () => Promise.resolve([]), ...commands })
+  const server = await openAdminSocket(socket, {
+    reload: () => Promise.resolve([]),
+    flush: () => undefined,
+    ...commands,
+  })
   return {
     socket,
     run: (args, options) => runCommand(create, [...args, '--socket', socket], options),

@@ -47,6 +47,7 @@ function recorded() {
   const commands: AdminCommands = {
     isShared: true,
     reload: () => Promise.resolve([]),
+    flush: () => void asked.push('flush'),
     limits: {
       show: (user) => {
         asked.push({ show: user })
@@ -100,6 +101,7 @@ describe('what is asked over the admin socket', () => {
       { isShared: true, cleared: 2 },
       [{ clear: { address: '192.0.2.7', user: 'bob' } }],
     ],
+    ['POST', '/credentials/flush', { flushed: true }, ['flush']],
   ])('%s %s is done', async (method, target, value, asked) => {
     const known = recorded()
     expect(await answerAdmin(method, target, known.commands)).toEqual({ status: 200, value })
@@ -149,6 +151,7 @@ describe('what is asked over the admin socket', () => {
       'all has no value',
       'POST /lockout/clear?address=A&user=U (one or both), or POST /lockout/clear?all',
     ],
+    ['POST', '/credentials/flush?user=bob', 'there is a parameter that is not known', 'POST /credentials/flush'],
   ])('%s %s is refused with what is right', async (method, target, error, usage) => {
     const known = recorded()
     expect(await answerAdmin(method, target, known.commands)).toEqual({
@@ -173,6 +176,7 @@ describe('what is asked over the admin socket', () => {
     ['POST', '/limits?user=alice', 'GET'],
     ['GET', '/limits/reset?user=alice', 'POST'],
     ['GET', '/lockout/clear?all', 'POST'],
+    ['GET', '/credentials/flush', 'POST'],
     ['HEAD', '/lockout', 'GET'],
   ])('%s %s is refused: it is a %s', async (method, target, allow) => {
     const known = recorded()
@@ -194,7 +198,10 @@ describe('what is asked over the admin socket', () => {
     ['GET', '/lockout', /lockout is off .* lockout\.enabled/],
     ['POST', '/lockout/clear?all', /lockout is off .* lockout\.enabled/],
   ])('%s %s says that it is off where it is, and what switches it on', async (method, target, sentence) => {
-    const answer = await answerAdmin(method, target, { reload: () => Promise.resolve([]) })
+    const answer = await answerAdmin(method, target, {
+      reload: () => Promise.resolve([]),
+      flush: () => undefined,
+    })
     expect(answer).toEqual({ status: 409, value: { error: expect.stringMatching(sentence) } })
   })
 

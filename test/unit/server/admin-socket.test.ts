@@ -19,6 +19,7 @@ beforeEach(async () => {
       reloads += 1
       return Promise.resolve([{ part: 'users', result: 'reloaded', needRestart: [] }])
     },
+    flush: () => undefined,
   })
 })
 afterEach(async () => {
@@ -71,7 +72,7 @@ test('is for the owner of the process alone, and its folder too', () => {
 })
 
 test('is not taken from a gateway that answers there', async () => {
-  await expect(openAdminSocket(path, { reload: () => Promise.resolve([]) })).rejects.toThrow(
+  await expect(openAdminSocket(path, { reload: () => Promise.resolve([]), flush: () => undefined })).rejects.toThrow(
     'belongs to another running gateway',
   )
   expect(await ask('POST', '/reload')).toMatchObject({ status: 200 })
