@@ -1,7 +1,7 @@
 /** What is done to the keys of limits beside the decision on a request; it never refuses. */
 import type { Argument, MemoryData, StoreScript } from '../store/store.ts'
 import { integersOf, numberAt } from './reply.ts'
-import { liveLeases, usedOf } from './take-script.ts'
+import { liveLeases, readLua, usedOf } from './take-script.ts'
 
 export type Adjustment = { readonly key: string } & (
   | {
@@ -59,22 +59,22 @@ local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local nowMs = math.floor(now / 1000)
 
-local function whole(number) return string.format('%.0f', number) end
-
+${readLua}
 for i, key in ipairs(KEYS) do
   local kind, first, second = ARGV[3 * i - 2], ARGV[3 * i - 1], ARGV[3 * i]
   if kind == 'charge' then
     local cost, ceiling = tonumber(first), tonumber(second)
-    local arrival = tonumber(redis.call('GET', key) or '') or now
+    local arrival = tonumber(read('GET', key) or '') or now
     local used = math.max(0, math.min(arrival - now, ceiling))
     local after = math.max(0, math.min(used + cost, ceiling))
     if after == 0 then redis.call('DEL', key)
     else redis.call('SET', key, whole(now + after), 'PX', whole(math.ceil(after / 1000))) end
   elseif kind == 'hold' then
-    redis.call('ZADD', key, whole(nowMs + tonumber(second)), first)
+    local ending = whole(nowMs + tonumber(second))
+    if not read('ZADD', key, ending, first) then redis.call('ZADD', key, ending, first) end
     redis.call('PEXPIRE', key, second)
   elseif kind == 'release' then
-    redis.call('ZREM', key, first)
+    read('ZREM', key, first)
   elseif kind == 'pull-pass' then
     redis.call('SET', key, '1', 'PX', first)
   elseif kind == 'push-pass' then

@@ -86,6 +86,21 @@ export function takeArguments(
 }
 
 /**
+ * For every script of limits. What lies under a key of theirs and is of another type would fail all that is asked with it,
+ * for as long as it lies there; so it is taken away, like text that is no number.
+ */
+export const readLua = `local function whole(number) return string.format('%.0f', number) end
+
+local function read(command, key, ...)
+  local reply = redis.pcall(command, key, ...)
+  if type(reply) ~= 'table' or not reply.err then return reply end
+  if not string.find(reply.err, 'WRONGTYPE', 1, true) then return redis.call(command, key, ...) end
+  redis.call('DEL', key)
+  return false
+end
+`
+
+/**
  * The generic cell rate algorithm (ITU-T I.371, virtual scheduling): a key holds the theoretical arrival time, when its
  * bucket is whole again. All or nothing. A clock that is set back can leave times that no request could have made; they
  * are cut to the deepest debt.
@@ -107,18 +122,17 @@ local passKind, passTtl, passRule = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]
 local leaseId, leaseTtl = ARGV[5], tonumber(ARGV[6])
 local offset = passKind == 'none' and 0 or 1
 
-local function whole(number) return string.format('%.0f', number) end
-
+${readLua}
 local age = -1
 if passKind == 'pull' or passKind == 'pull-look' then
   local ttl = redis.call('PTTL', KEYS[1])
   if ttl == -1 or ttl > passTtl then redis.call('DEL', KEYS[1])
   elseif ttl >= 0 and passRule == 1 then age = 0 end
 elseif passKind ~= 'none' then
-  local charged = tonumber(redis.call('GET', KEYS[1]) or '')
-  if charged then
+  local charged = tonumber(read('GET', KEYS[1]) or '')
+  if charged and charged == charged then
     age = nowMs - charged
-    if age < 0 then age = passRule + 1 end
+    if age < 0 or age > nowMs then age = passRule + 1 end
     if redis.call('PTTL', KEYS[1]) == -1 then redis.call('PEXPIRE', KEYS[1], whole(passTtl)) end
   else
     age = tonumber(ARGV[4])
@@ -135,12 +149,12 @@ for i = 1, #KEYS - offset do
   local limit, ceiling = tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4])
   local isForced = age >= 0 and role > 0
   if cost < 0 then
-    redis.call('ZREMRANGEBYSCORE', key, '-inf', whole(nowMs))
+    read('ZREMRANGEBYSCORE', key, '-inf', whole(nowMs))
     redis.call('ZREMRANGEBYSCORE', key, '(' .. whole(nowMs + 2 * leaseTtl), '+inf')
     used[i] = redis.call('ZCARD', key)
     if cost == -1 and not isForced and used[i] >= limit then admitted = false end
   else
-    local value = redis.call('GET', key)
+    local value = read('GET', key)
     local arrival = tonumber(value or '')
     seen[i] = value and (arrival and arrival - now or 0)
     used[i] = math.max(0, math.min(seen[i] or 0, ceiling))

@@ -284,6 +284,46 @@ describe('on Redis', () => {
     ).toBeUndefined()
     expect(await scripts.redis.exists('k')).toBe(0)
   })
+  test.each([
+    ['a bucket', rate('k', 2), undefined],
+    ['leases', leases('k', 2), undefined],
+    ['the pass of a pull', rate('a', 2, { role: 'free' }), { ...pullPass, key: 'k', mayBeFree: false }],
+    ['the pass of a push', rate('a', 2), { ...pushPass, key: 'k' }],
+  ])('what is of another type, or no time, makes way and is counted from now on: %s', async (_, item, pass) => {
+    const made = [
+      ['rpush', 'k', 'x'],
+      ['hset', 'k', 'x', 'y'],
+      ['zadd', 'k', '-inf', 'x'],
+      ['set', 'k', 'x'],
+      ['set', 'k', 'nan'],
+      ['set', 'k', '-inf'],
+    ] as const
+    for (const [command, ...words] of made) {
+      await scripts.redis.flushall()
+      await scripts.redis.call(command, ...words)
+      const answers = []
+      for (const id of ['1', '2', '3'])
+        answers.push(await scripts.run(takeScript, takeArguments(pass, { ...lease, id }, [item])))
+      expect(answers.map(({ admitted }) => admitted)).toEqual([true, true, false])
+      for (const key of await scripts.redis.keys('*')) expect(await scripts.redis.pttl(key)).toBeGreaterThan(0)
+    }
+  })
+  test('what is of another type does not keep others from being charged, held or given back', async () => {
+    for (const key of ['charged', 'held', 'given-back']) await scripts.redis.rpush(key, 'x')
+    await scripts.run(
+      adjustScript,
+      adjustArguments([
+        { kind: 'charge', key: 'charged', costUs: 9 * secondUs, ceilingUs: 9 * secondUs },
+        { kind: 'hold', key: 'held', id: '1', ttlMs: 30_000 },
+        { kind: 'release', key: 'given-back', id: '1' },
+        { kind: 'charge', key: 'other', costUs: 9 * secondUs, ceilingUs: 9 * secondUs },
+      ]),
+    )
+    expect(await scripts.redis.mget('charged', 'other')).toEqual([expect.any(String), expect.any(String)])
+    expect(await scripts.redis.zcard('held')).toBe(1)
+    expect(await scripts.redis.exists('given-back')).toBe(0)
+    for (const key of ['charged', 'held', 'other']) expect(await scripts.redis.pttl(key)).toBeGreaterThan(0)
+  })
   test('a clock that is set back by an hour costs at most the deepest debt', async () => {
     const later = startMs + 3_600_000
     const items = [rate('a', 2, { role: 'forced' }), leases('c', 1)]
