@@ -115,6 +115,12 @@ const inAuthorization: readonly Row[] = [
   },
   {
     file: 'evaluate.ts',
+    line: 'if (guarded.length === 0) return noPreconditions',
+    replacements: ['false'],
+    reason: 'of no tags nothing is asked',
+  },
+  {
+    file: 'evaluate.ts',
     line: "const origin = request.kind === 'upload-start' ? request.mount?.origin : undefined",
     replacements: ['true', 'request.mount.origin'],
     reason: 'asked only where there is a mount',

@@ -356,3 +356,9 @@ describe('where tags are protected', () => {
     expect(faults(`rules: [${rule}]\nprotectedTags:\n  - { on: [a-*, "*-b", "**"], tags: v* }`)).toEqual([])
   })
 })
+
+test('an exception that cannot be read is told at its place', () => {
+  expect(faults('rules:\n  - { deny: pull, to: authenticated, on: a, except: [user:ci, bob] }')).toEqual([
+    'p.yaml:2:63 rules[0].except[1]: bob must be user:NAME, group:NAME, authenticated or anonymous; did you mean user:bob or group:bob?',
+  ])
+})

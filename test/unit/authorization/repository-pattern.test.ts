@@ -331,3 +331,10 @@ describe('what is read of a pattern', () => {
     },
   )
 })
+
+test('of several characters that no name can hold the first is told of', () => {
+  expect(parseRepositoryPattern('te?A')).toEqual({
+    kind: 'fault',
+    sentence: 'holds "?" at character 3, which no repository name can hold; the only wildcards are * and **',
+  })
+})
