@@ -1,6 +1,6 @@
 import { RegistryError } from '../../registry/error.ts'
 import type { LdapEvents } from '../../telemetry/ldap-events.ts'
-import type { LdapFault } from '../../telemetry/ldap-labels.ts'
+import type { LdapFault, LdapRefusal } from '../../telemetry/ldap-labels.ts'
 import type { Answer, Authenticator, LoginAttempt, UserPrincipal } from '../authenticator.ts'
 import type { Clock } from '../clock.ts'
 import type { NotVerified, VerifiedCredentials } from '../verified-credentials.ts'
@@ -50,6 +50,8 @@ const downFaults: ReadonlySet<LdapFault> = new Set<LdapFault>([
   ...(['down', 'connectFailed', 'connectTimeout', 'tlsFailed', 'startTlsRefused'] as const),
   ...(['operationTimeout', 'connectionLost'] as const),
 ])
+/** Why the same password would be refused again, as long as the entry is the same. */
+const ofPassword: ReadonlySet<LdapRefusal> = new Set<LdapRefusal>(['wrongPassword', 'noSuchUser', 'noPassword'])
 /** The rank of logins whose password was right from there lately. */
 const knownRank = 0
 
@@ -112,7 +114,8 @@ export function createLdap(options: LdapOptions): LdapAuthenticator {
       })
       if (outcome.kind === 'accepted') return principalOf(username, outcome.identity)
       events.ldapUserRefused({ user: target.bindName, reason: outcome.reason })
-      wrong.put(target, password)
+      // An account that is locked, or has run out, may have this password all the same.
+      if (ofPassword.has(outcome.reason)) wrong.put({ account: target.account, stamp: outcome.stamp }, password)
       return 'wrong'
     } finally {
       settle(end)

@@ -44,7 +44,12 @@ export type LdapIdentity = {
 
 export type BindOutcome =
   | { readonly kind: 'accepted'; readonly identity: LdapIdentity }
-  | { readonly kind: 'refused'; readonly reason: LdapRefusal }
+  | {
+      readonly kind: 'refused'
+      readonly reason: LdapRefusal
+      /** Of the entry after the bind, which the directory may have written into it. */
+      readonly stamp: string
+    }
 
 /** The people of a directory. What it cannot say, whatever the cause, is thrown as an `LdapError`. */
 export type Directory = {
@@ -129,6 +134,16 @@ export function createDirectory({ settings, ca, clock, events }: DirectoryOption
     return found.entry
   }
 
+  /** '' where it cannot be said; why a password is wrong is known all the same. */
+  async function stampNow(entry: LdapEntry | undefined): Promise<string> {
+    if (entry === undefined) return ''
+    try {
+      return stampOf(await readUser(entry.dn, settings, asService))
+    } catch {
+      return ''
+    }
+  }
+
   async function identify(entry: LdapEntry, asking: Ask): Promise<LdapIdentity> {
     const name = canonicalName(entry, settings)
     const member = { entry, name: nameValue(entry, settings.nameAttribute) }
@@ -161,7 +176,7 @@ export function createDirectory({ settings, ca, clock, events }: DirectoryOption
         if (outcome === 'refused' || entry !== undefined) return undefined
         return identifySelf(username, bindName, connection)
       })
-      if (reason !== undefined) return { kind: 'refused', reason }
+      if (reason !== undefined) return { kind: 'refused', reason, stamp: await stampNow(entry) }
       if (identity !== undefined) return { kind: 'accepted', identity }
       if (entry === undefined) throw new LdapError('unusableEntry', `there is no entry of ${bindName}`)
       return { kind: 'accepted', identity: await groupsTimed(() => identify(entry, asService)) }
@@ -169,7 +184,9 @@ export function createDirectory({ settings, ca, clock, events }: DirectoryOption
     async bindNobody() {
       await pool.bind((connection) =>
         timed('userBind', async () => {
-          await connection.bind(nobodysName(settings), randomBytes(12).toString('base64'))
+          const reply = await connection.bind(nobodysName(settings), randomBytes(12).toString('base64'))
+          // A directory at fault says so to nobody as it would to somebody; that it does not know such names is no fault.
+          if (reply.code !== invalidName) verdictOf(reply, connection)
           return 'refused'
         }),
       )
@@ -180,6 +197,9 @@ export function createDirectory({ settings, ca, clock, events }: DirectoryOption
     },
   }
 }
+
+/** invalidDNSyntax: the directory has no such attribute, or not in names. */
+const invalidName = 34
 
 function accountOf(bindName: string): string {
   return normalDn(bindName) ?? bindName.toLowerCase()

@@ -18,7 +18,7 @@ export type FoundUser =
   { readonly kind: 'found'; readonly entry: LdapEntry } | { readonly kind: 'none' } | { readonly kind: 'ambiguous' }
 
 /** By what an entry shows that it was changed: a password that was wrong before may be right after. */
-const stampAttributes = ['pwdLastSet', 'pwdChangedTime', 'modifyTimestamp']
+const stampAttributes = ['pwdLastSet', 'pwdChangedTime', 'modifyTimestamp', 'entryCSN']
 
 /** What is asked of a user's entry, and nothing else: a photograph must not cross the network with every login. */
 export function userAttributes({ nameAttribute, groups, bindTemplate }: LdapDirectorySettings): readonly string[] {

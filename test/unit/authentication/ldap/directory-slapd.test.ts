@@ -13,6 +13,7 @@ import {
 import { startLdapServer } from '../../../support/ldap-server.ts'
 import type { LdapServer } from '../../../support/ldap-server.ts'
 import { describeWith } from '../../../support/real-parts.ts'
+import { until } from '../../../support/until.ts'
 import { ldapSettings, openSite } from './ldap-site.ts'
 import type { LdapSite, SiteOptions } from './ldap-site.ts'
 
@@ -263,4 +264,56 @@ describeWith(['slapd'], 'a directory that gives pages', () => {
     },
     60_000,
   )
+})
+
+describeWith(['slapd'], 'a directory that comes and goes', () => {
+  test('is waited for no longer than its time, and is there again when it is', async () => {
+    const server = await startLdapServer()
+    const settings = ldapSettings({ url: server.ldapsUrl, operationTimeoutMs: 500 })
+    const { login, close } = openSite({ settings, ca: server.ca })
+    const logIn = () => login('alice', people.alice.password)
+    try {
+      expect(await logIn()).toBe('alice')
+      server.freeze()
+      expect(await logIn()).toBe('unavailable operationTimeout')
+      server.thaw()
+      await until(async () => (await logIn()) === 'alice', { what: 'the thawed directory answers' })
+      await server.kill()
+      expect(await logIn()).toMatch(/^unavailable (connectFailed|connectionLost)$/)
+      await server.restart()
+      await until(async () => (await logIn()) === 'alice', { what: 'the new directory answers' })
+      await server.restart({ certificate: 'wrong-name' })
+      await server.forget()
+      expect(await logIn()).toBe('unavailable tlsFailed')
+      expect(countTraffic(await server.traffic()).binds).toBe(0)
+    } finally {
+      await close()
+      await server.stop()
+    }
+  }, 120_000)
+
+  test('is heard at once about a password that was changed, and about one that was wrong before', async () => {
+    const server = await startLdapServer({ lockoutAfter: 5 })
+    const { login, close, told } = openSite({ settings: ldapSettings({ url: server.url }), credentialTtlMs: 60_000 })
+    try {
+      for (let turn = 0; turn < 10; turn += 1) expect(await login('alice', 'the next one')).toBe('refused')
+      // The directory writes down that a password was wrong, and its entry is still the same.
+      expect(told('ldapBindWithheld')).toHaveLength(9)
+      expect(await login('alice', people.alice.password)).toBe('alice')
+      await server.setPassword(people.alice.dn, 'the next one')
+      // What an administrator has set must be changed, by the policy of this directory.
+      expect(await login('alice', 'the next one')).toBe('refused')
+      expect(told('ldapUserRefused').at(-1)).toEqual({ user: people.alice.dn, reason: 'mustChangePassword' })
+      await server.modify(`dn: ${people.alice.dn}\nchangetype: modify\nreplace: pwdReset\npwdReset: FALSE\n`)
+      expect(await login('alice', 'the next one')).toBe('alice')
+      await server.lock(people.bob.dn)
+      expect(await login('bob', people.bob.password)).toBe('refused')
+      expect(await login('bob', people.bob.password)).toBe('refused')
+      await server.unlock(people.bob.dn)
+      expect(await login('bob', people.bob.password)).toBe('bob')
+    } finally {
+      await close()
+      await server.stop()
+    }
+  }, 60_000)
 })
