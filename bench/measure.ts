@@ -13,6 +13,18 @@ export function cpuSeconds(pids: readonly number[]): number {
   return sum(ticks) / ticksPerSecond
 }
 
+/** What became of the time of a thread, in seconds since it began. */
+export type ThreadTimes = { readonly ran: number; readonly waited: number }
+
+/**
+ * How long the first thread of a process, which has the event loop, was on a processor, and how long it could have run
+ * and had none: what a machine that is busy with other things takes from it.
+ */
+export function eventLoopThread(pid: number): ThreadTimes {
+  const [ran = 0, waited = 0] = readFileSync(`/proc/${pid}/task/${pid}/schedstat`, 'utf8').split(' ').map(Number)
+  return { ran: ran / 1e9, waited: waited / 1e9 }
+}
+
 /** Sum of the largest resident sizes that the processes ever had, in bytes; what they share counts for each of them. */
 export function peakResidentBytes(pids: readonly number[]): number {
   return sum(pids.map((pid) => statusBytes(pid, 'VmHWM')))

@@ -15,6 +15,8 @@ import { until } from '../test/support/until.ts'
 import { hold } from './hold.ts'
 import { crowdRows } from './soak-crowds.ts'
 import { limitRows } from './soak-limits.ts'
+import { loginRows } from './soak-logins.ts'
+import { storeRows } from './soak-store.ts'
 
 export type SoakRow = {
   readonly name: string
@@ -78,6 +80,8 @@ export const soakRows: readonly SoakRow[] = [
   },
   ...crowdRows,
   ...limitRows,
+  ...storeRows,
+  ...loginRows,
 ]
 
 async function slowPush(gateway: GatewayProcess): Promise<string> {

@@ -11,7 +11,7 @@ async function run({ name, promise, measure }: SoakRow): Promise<boolean> {
     (error: unknown) => ({ held: false, figure: error instanceof Error ? error.message : String(error) }),
   )
   const seconds = ((performance.now() - startedMs) / 1000).toFixed(0).padStart(4)
-  console.log(`${result.held ? 'held  ' : 'FAILED'} ${seconds} s  ${name.padEnd(10)}  ${promise}: ${result.figure}`)
+  console.log(`${result.held ? 'held  ' : 'FAILED'} ${seconds} s  ${name.padEnd(12)}  ${promise}: ${result.figure}`)
   return result.held
 }
 

@@ -34,7 +34,7 @@ const commands = {
   bench: [node('tools/provide-parts.ts', '--only', 'docker-registry'), node('bench/main.ts')],
   fuzz: [node('tools/fuzz.ts')],
   mutate: [node('tools/mutate.ts')],
-  soak: [node('tools/provide-parts.ts', '--only', 'docker-registry'), node('bench/soak.ts')],
+  soak: [node('tools/provide-parts.ts', '--only', 'docker-registry,redis-server'), node('bench/soak.ts')],
 }
 
 function fail(message) {

@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
 import { bodyChunks, bodyDigest } from '../../bench/body.ts'
+import { atMost, figuresText } from '../../bench/figures.ts'
 import { decisions } from '../../bench/load/decisions.ts'
 import { limits } from '../../bench/load/limits.ts'
 import { pull } from '../../bench/load/pull.ts'
@@ -16,7 +17,9 @@ import type { Target } from '../../bench/load/job.ts'
 import { slowPull } from '../../bench/load/slow-pull.ts'
 import { UsageError, parseOptions } from '../../bench/options.ts'
 import type { ReportDocument } from '../../bench/report.ts'
+import { soakRows } from '../../bench/soak-rows.ts'
 import { median, percentile } from '../../bench/statistics.ts'
+import { startSteadyLoad, statusText } from '../../bench/steady-load.ts'
 import { initCertificates } from '../../src/cli/certificate-files.ts'
 import { run, start } from '../support/processes.ts'
 import type { RunResult } from '../support/processes.ts'
@@ -319,6 +322,53 @@ describe('the load generator', () => {
       await expect(handshakes({ ...job, target }, () => undefined)).rejects.toThrow(/alert|version|handshake/)
     })
   })
+})
+
+describe('figures of the soak', () => {
+  test.each([
+    [50, true],
+    [50.01, false],
+    [Number.NaN, false],
+  ])('of at most 50, %d holds: %j', (measured, held) => {
+    expect(atMost('added', measured, 50, 'ms').held).toBe(held)
+  })
+
+  test('are all told when one of them does not hold', () => {
+    const right = atMost('added', 1, 50, 'ms', 1)
+    const wrong = { what: 'statuses', held: false, measured: '500 1', asked: '200 alone' }
+    const told = { what: 'before', measured: 'p50 1 ms' }
+    expect(figuresText([right, told])).toBe(
+      '\n  held   added: 1.0 ms (asked: at most 50 ms)\n         before: p50 1 ms',
+    )
+    expect(() => figuresText([right, wrong, told])).toThrow(
+      'added: 1.0 ms (asked: at most 50 ms)\n  FAILED statuses: 500 1 (asked: 200 alone)\n         before: p50 1 ms',
+    )
+  })
+
+  test('count statuses, broken connections as 0', () => {
+    const answer = { retryAfterSeconds: undefined, sentMs: 0, tookMs: 1 }
+    const answers = [200, 0, 200].map((status) => ({ ...answer, status }))
+    expect(statusText(answers)).toBe('0 1, 200 2')
+  })
+})
+
+test('the load of the soak does not wait for answers, and its end waits for them', async () => {
+  const { promise: released, resolve: release } = Promise.withResolvers<undefined>()
+  const load = startSteadyLoad(1_000, async () => {
+    await released
+    return { status: 200, retryAfterSeconds: undefined, sentMs: 0, tookMs: 1 }
+  })
+  await until(() => load.mostUnderWay() > 20, { what: 'requests are sent' })
+  expect(load.answers).toEqual([])
+  const stopped = load.stop()
+  release(undefined)
+  expect(await stopped).toHaveLength(load.mostUnderWay())
+})
+
+test('the soak has rows for limits and logins', () => {
+  const names = soakRows.map(({ name }) => name)
+  expect(names).toEqual(expect.arrayContaining(['throttle', 'store-faults', 'login-flood']))
+  expect(new Set(names).size).toBe(names.length)
 })
 
 describe('statistics', () => {
