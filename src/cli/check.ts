@@ -12,6 +12,7 @@ import { readTextFile } from '../config/text-file.ts'
 import { isLoopbackHost } from '../config/values.ts'
 import { checkAuthorities, checkCertificatePair, uncoveredHosts } from './check-certificates.ts'
 import type { FileFinding, Inspection } from './check-certificates.ts'
+import { checkLdap } from './check-ldap.ts'
 import { checkPolicies } from './policy-check.ts'
 
 /** What a line of a password file is reported as. */
@@ -69,7 +70,8 @@ async function checkFiles(config: Config, inspection: Inspection): Promise<reado
   const authorities =
     upstream.caFile === undefined ? [] : await checkAuthorities(['upstream', 'caFile'], upstream.caFile, inspection)
   const redis = await checkRedisFiles(config, inspection)
-  return [...(await checkCertificates(config, inspection)), ...authorities, ...redis, ...doubts(config)]
+  const ldap = await checkLdap(config.authentication.ldap, inspection)
+  return [...(await checkCertificates(config, inspection)), ...authorities, ...redis, ...ldap, ...doubts(config)]
 }
 
 async function checkRedisFiles({ redis }: Config, inspection: Inspection): Promise<readonly FileFinding[]> {

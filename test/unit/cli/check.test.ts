@@ -87,9 +87,23 @@ const pair = (certificateFile: string, keyFile: string): string =>
 const atCertificate = '/w/c.yaml:5:3 tls.certificateFile:'
 const atKey = '/w/c.yaml:6:3 tls.keyFile:'
 
+/** The keys of a directory come first, so that their column can be counted. */
+const withLdap = (keys: string): string =>
+  least.replace(
+    'authentication: {',
+    `authentication: { ldap: { ${keys}, enabled: true, searchBase: 'ou=people,dc=example,dc=org' },`,
+  )
+
 describe('nothing is found', () => {
   test('where all is well', async () => {
     expect(await reportOf(least)).toEqual({ ok: true, lines: [] })
+  })
+  test.each([
+    ['with authorities', 'url: ldaps://ldap.example.org, caFile: ca.crt'],
+    ['with StartTLS', 'url: ldap://ldap.example.org, startTls: true, caFile: ca.crt'],
+    ['on this machine', 'url: ldap://localhost'],
+  ])('about a directory %s', async (_, keys) => {
+    expect(await reportOf(withLdap(keys))).toEqual({ ok: true, lines: [] })
   })
   test('about certificates that are not used', async () => {
     const config = `${least}tls: { enabled: false, certificateFile: gone }\ntrustedProxies: [10.0.0.0/8]\n`
@@ -184,6 +198,16 @@ describe('an error is found', () => {
       '/w/c.yaml:4:60 redis.tls.caFile: the file /w/nonsense has no certificate in PEM form (-----BEGIN CERTIFICATE-----)',
     ],
     [
+      'in the authorities for the directory',
+      withLdap('url: ldaps://ldap.example.org, caFile: nonsense'),
+      '/w/c.yaml:3:58 authentication.ldap.caFile: the file /w/nonsense has no certificate in PEM form (-----BEGIN CERTIFICATE-----)',
+    ],
+    [
+      'in authorities for the directory that are missing, under the name that passport-ldapauth has for them',
+      withLdap('server: { url: ldaps://ldap.example.org, tlsOptions: { ca: gone } }'),
+      '/w/c.yaml:3:19 authentication.ldap.caFile: the file /w/gone does not exist (ENOENT)',
+    ],
+    [
       'in the key for Redis',
       `${least}redis: { enabled: true, url: 'rediss://redis:6379', tls: { certificateFile: other.crt, keyFile: certs/tls.key } }\n`,
       '/w/c.yaml:4:88 redis.tls.keyFile: the key in /w/certs/tls.key does not belong to the certificate in /w/other.crt',
@@ -245,6 +269,26 @@ describe('a warning is given and all is still well', () => {
       'of a password of Redis that travels in clear',
       `${least}redis: { enabled: true, url: 'redis://:hunter2@redis:6379' }\n`,
       '/w/c.yaml:4:1 redis: warning: its password is sent unencrypted to another machine; use rediss:// or redis.tls',
+    ],
+    [
+      'of passwords that travel in clear to the directory',
+      withLdap('urls: [ldap://127.0.0.1, ldap://ldap.example.org], allowInsecure: true'),
+      '/w/c.yaml:3:78 authentication.ldap.allowInsecure: warning: lets the password of every user be read on the way to ldap://ldap.example.org:389; write ldaps://, or add startTls: true',
+    ],
+    [
+      'of a leave to send passwords in clear that nothing needs',
+      withLdap('url: ldap://ldap.example.org, startTls: true, allowInsecure: true'),
+      '/w/c.yaml:3:73 authentication.ldap.allowInsecure: warning: has no effect with these addresses, and would let passwords be read if one became ldap://; remove it',
+    ],
+    [
+      'of authorities for a directory without TLS',
+      withLdap('url: ldap://127.0.0.1, caFile: ca.crt'),
+      '/w/c.yaml:3:50 authentication.ldap.caFile: warning: has no effect, because no server is spoken to by TLS; write ldaps://, or add startTls: true',
+    ],
+    [
+      'of authorities for the directory that ended',
+      withLdap('url: ldaps://ldap.example.org, caFile: ended.crt'),
+      '/w/c.yaml:3:58 authentication.ldap.caFile: warning: the certificate in /w/ended.crt ended on 2026-05-31',
     ],
     [
       'of a guard that lets everyone guess',
