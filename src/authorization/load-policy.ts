@@ -12,7 +12,7 @@ import { createReport, readProtectedTags, readRules } from './read-rules.ts'
 import type { Report } from './read-rules.ts'
 import { knownRoles, parseAction } from './roles.ts'
 import type { Roles } from './roles.ts'
-import { parseSubject } from './subject.ts'
+import { groupName, parseSubject } from './subject.ts'
 
 /** One file of a policy, already read. */
 export type PolicyFile = {
@@ -92,15 +92,16 @@ function mergedGroups(readings: readonly Read[]): Memberships {
   for (const { file, reading, report } of readings) {
     for (const [group, users] of reading.groups) {
       const path = ['groups', group]
-      noteDefinition(group, path, file, reading, report, definedAt)
+      const name = groupName(group)
+      noteDefinition(name, path, file, reading, report, definedAt)
       const named = parseSubject(`group:${group}`)
       if (named.kind === 'fault') report(path, `cannot be used in a rule: group:${printName(group)} ${named.sentence}`)
       users.forEach((user, index) => {
         const sentence = wrongMember(user)
         if (sentence !== undefined) report([...path, index], `${printName(user)} ${sentence}`)
         const groups = memberships.get(user)
-        if (groups === undefined) memberships.set(user, [group])
-        else if (!groups.includes(group)) groups.push(group)
+        if (groups === undefined) memberships.set(user, [name])
+        else if (!groups.includes(name)) groups.push(name)
       })
     }
   }

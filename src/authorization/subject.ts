@@ -1,3 +1,4 @@
+import { normalDn } from '../config/distinguished-name.ts'
 import { printName } from '../config/keys.ts'
 import type { Principal } from '../registry/principal.ts'
 import { fault, ok } from './parsed.ts'
@@ -8,7 +9,7 @@ export type Subject = {
   readonly kind: 'user' | 'group' | 'authenticated' | 'anonymous'
   /** Of the user or the group; empty for the others. */
   readonly name: string
-  /** As it stands in the file, which is also what {@link subjectsOf} calls it. */
+  /** As it stands in the file, but for {@link groupName}; which is also what {@link subjectsOf} calls it. */
   readonly text: string
 }
 
@@ -27,7 +28,17 @@ export function parseSubject(text: string): Parsed<Subject> {
       `names one ${kind}, and neither wildcards nor variables can stand for it; everyone who has logged in is authenticated`,
     )
   if (kind === 'user' && name.includes(':')) return fault('names a user, whose name cannot contain a colon')
-  return ok({ kind, name, text })
+  if (kind === 'user') return ok({ kind, name, text })
+  const group = groupName(name)
+  return ok({ kind, name: group, text: `group:${group}` })
+}
+
+/**
+ * The name by which a group is compared: that of an entry of a directory in the one form that a login brings, whatever the
+ * blanks, capitals and escapes it is written with (RFC 4514); every other as it is.
+ */
+export function groupName(name: string): string {
+  return normalDn(name) ?? name
 }
 
 function suggestion(text: string): string {

@@ -14,6 +14,7 @@ import { until } from '../support/until.ts'
 const policy = `rules:
   - { allow: owner, to: group:admins, on: prod/** }
   - { allow: reader, to: group:readers, on: base/** }
+  - { allow: reader, to: 'group:CN=Admins, OU=Groups, DC=Example, DC=Org', on: whole/** }
   - { allow: owner, to: user:ci, on: robots/** }
 `
 
@@ -62,6 +63,8 @@ describeWith(['slapd', 'ldapsearch'], 'people of a directory', () => {
   test('log in with its password, under its name in lower case, and may what their groups may', async () => {
     const pulled = await tags('base/app', 'zo\u00eb', people.zoe.password)
     expect([pulled.status, (await tags('prod/app', 'zo\u00eb', people.zoe.password)).status]).toEqual([200, 403])
+    expect((await tags('whole/app', 'carol', people.carol.password)).status).toBe(200)
+    expect((await tags('whole/app', 'mallory', people.mallory.password)).status).toBe(403)
     const asAdmin = await tags('prod/app', 'CAROL', people.carol.password)
     expect(asAdmin.status).toBe(200)
     expect(await gateway.auditLineOf(String(asAdmin.headers['x-request-id']))).toMatchObject({

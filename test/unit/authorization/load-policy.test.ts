@@ -362,3 +362,9 @@ test('an exception that cannot be read is told at its place', () => {
     'p.yaml:2:63 rules[0].except[1]: bob must be user:NAME, group:NAME, authenticated or anonymous; did you mean user:bob or group:bob?',
   ])
 })
+
+test('a group that is called like an entry of a directory is the one that rules name, however it is written', () => {
+  const { memberships } = policyOf(`rules: [{ allow: pull, to: 'group:cn=a,dc=c', on: a }]
+groups: { 'CN=A, DC=C': [alice] }`)
+  expect(memberships.get('alice')).toEqual(['cn=a,dc=c'])
+})

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals'
-import { groupsOf, parseSubject, subjectsOf } from '../../../src/authorization/subject.ts'
+import { groupName, groupsOf, parseSubject, subjectsOf } from '../../../src/authorization/subject.ts'
 import { anonymous } from '../../../src/registry/principal.ts'
 import type { Principal } from '../../../src/registry/principal.ts'
 
@@ -67,4 +67,11 @@ describe('what a principal is', () => {
   test('anonymous is in no group, whatever the policy calls its members', () => {
     expect(groupsOf(anonymous, new Map([['anonymous', ['a']]]))).toEqual([])
   })
+})
+
+test('a group of a directory is the same one however its name is written', () => {
+  const written = parseSubject('group:CN=A  B , DC=C')
+  expect(written).toEqual(parseSubject('group:cn=a b,dc=c'))
+  expect(written.kind === 'ok' && written.value.text).toBe('group:cn=a b,dc=c')
+  expect(groupName('Developers')).toBe('Developers')
 })
