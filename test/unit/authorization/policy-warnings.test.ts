@@ -282,3 +282,11 @@ describe('the rules that are compared', () => {
     expect(compared(rules, 1)).toEqual([incomplete])
   })
 })
+
+test('a rule that several others cover between them is not covered by one of them', () => {
+  const policy = policyOf(`rules:
+- { allow: pull, to: user:a, on: "**" }
+- { allow: pull, to: user:b, on: "**" }
+- { allow: pull, to: [user:a, user:b], on: a }`)
+  expect(policyWarnings(policy, 0)).toEqual([])
+})
