@@ -88,7 +88,7 @@ function accessesOf(policy: LoadedPolicy, { action, repository: name, tag }: Wan
   return action === 'delete' ? [access, ...overwriteAccess(policy, name, tag)] : [access]
 }
 
-/** What an action does to manifests by digest, `overwrite` and `delete` do to whatever tags they have. */
+/** The tags that an action touches: where none is named, `delete` and `overwrite` touch whatever tags a manifest has. */
 function reachOf(action: Action, tag: Tag | undefined): { readonly tags?: TagReach } {
   if (tag !== undefined) return { tags: { kind: 'named', tags: [tag] } }
   return action === 'overwrite' || action === 'delete' ? { tags: { kind: 'any' } } : {}
