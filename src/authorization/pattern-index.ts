@@ -24,10 +24,11 @@ export function createPatternIndex<T>(): PatternIndex<T> {
   const perGroup = createPatternTree<T>()
   return {
     at: (pattern, make) => (pattern.variables.has('group') ? perGroup : fixed).at(pattern, make),
-    matching: ({ segments, user, groups }) => [
-      ...fixed.matching(segments, { user }),
-      ...groups.flatMap((group) => perGroup.matching(segments, { user, group })),
-    ],
+    matching: ({ segments, user, groups }) => {
+      const found = fixed.matching(segments, { user })
+      if (groups.length === 0) return found
+      return [...found, ...groups.flatMap((group) => perGroup.matching(segments, { user, group }))]
+    },
   }
 }
 

@@ -187,6 +187,12 @@ const inAuthorization: readonly Row[] = [
     reason: differentPlaces,
   },
   {
+    file: 'pattern-index.ts',
+    line: 'if (groups.length === 0) return found',
+    replacements: ['false'],
+    reason: fasterOnly,
+  },
+  {
     file: 'pattern-tree.ts',
     line: 'const suffix = textOf(pieces.at(-1)?.at(-1))',
     replacements: ['pieces.at(-1).at'],
