@@ -1,20 +1,15 @@
 /** `wharfgate hash-password`: a line for an htpasswd file, from a password on standard input. */
-import { createInterface } from 'node:readline/promises'
-import { Writable } from 'node:stream'
 import { Command, InvalidArgumentError } from 'commander'
 import { costRange, usernameFault } from '../authentication/htpasswd.ts'
 import { defaultCost, hashPassword, isHashable, maxPasswordBytes } from '../authentication/password-hashing.ts'
+import { askHidden, PasswordInputError, readFirstLine } from './password-input.ts'
+import type { PasswordSource } from './password-input.ts'
 
 /** What the command reads from and writes to; `process` is one. */
-export type Console = {
-  readonly stdin: NodeJS.ReadableStream & { readonly isTTY?: boolean }
+export type Console = PasswordSource & {
   readonly stdout: { write(text: string): unknown }
-  readonly stderr: { write(text: string): unknown }
   exitCode?: number | string | null | undefined
 }
-
-/** Something that the person at the keyboard has to do differently; printed without a stack. */
-class PasswordInputError extends Error {}
 
 const passwordTooLong = `the password is longer than ${maxPasswordBytes} bytes, and bcrypt would ignore the rest; choose a shorter one`
 
@@ -66,55 +61,8 @@ function checkPassword(password: string): string {
 }
 
 async function readPassword(console: Console): Promise<string> {
-  if (console.stdin.isTTY !== true) return readFirstLine(console.stdin)
+  if (console.stdin.isTTY !== true) return readFirstLine(console.stdin, maxPasswordBytes, passwordTooLong)
   const password = await askHidden(console, 'Password: ')
   if ((await askHidden(console, 'Again: ')) === password) return password
   throw new PasswordInputError('the two passwords are not the same')
-}
-
-/** Reads no further than the first line, and no more of it than any password has. */
-async function readFirstLine(input: NodeJS.ReadableStream): Promise<string> {
-  const chunks: Buffer[] = []
-  let length = 0
-  for await (const chunk of input) {
-    const bytes = Buffer.from(chunk)
-    const end = bytes.indexOf(0x0a)
-    chunks.push(end < 0 ? bytes : bytes.subarray(0, end))
-    length += bytes.length
-    if (end >= 0 || length > maxPasswordBytes + 1) break
-  }
-  const line = Buffer.concat(chunks)
-  // What is longer may have been cut in the middle of a character.
-  if (line.length > maxPasswordBytes + 1) throw new PasswordInputError(passwordTooLong)
-  try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(line).replace(/\r$/, '')
-  } catch {
-    throw new PasswordInputError('the password is not UTF-8, which is how clients send it')
-  }
-}
-
-/** Lets readline edit the line, but gives it nothing to show it on. */
-async function askHidden({ stdin, stderr }: Console, question: string): Promise<string> {
-  const nowhere = new Writable({
-    write: (_chunk, _encoding, done) => {
-      done()
-    },
-  })
-  const reader = createInterface({ input: stdin, output: nowhere, terminal: true })
-  stderr.write(question)
-  try {
-    return await Promise.race([reader.question(''), ended(reader)])
-  } finally {
-    reader.close()
-    stderr.write('\n')
-  }
-}
-
-/** Ctrl-C and Ctrl-D end the line without an answer. */
-function ended(reader: NodeJS.EventEmitter): Promise<never> {
-  return new Promise((_resolve, reject) => {
-    reader.once('close', () => {
-      reject(new PasswordInputError('no password was given'))
-    })
-  })
 }

@@ -5,6 +5,7 @@ import { checkCommand } from './check.ts'
 import { credentialsCommand } from './credentials.ts'
 import { hashPasswordCommand } from './hash-password.ts'
 import { healthcheckCommand } from './healthcheck.ts'
+import { ldapCommand } from './ldap.ts'
 import { limitsCommand } from './limits.ts'
 import { lockoutCommand } from './lockout.ts'
 import { policyCommand } from './policy.ts'
@@ -29,6 +30,7 @@ export function createProgram(version: string): Command {
     limitsCommand(),
     lockoutCommand(),
     credentialsCommand(),
+    ldapCommand(),
   ]) {
     program.addCommand(command)
   }

@@ -7,7 +7,7 @@ export type NameRule = { readonly nameAttribute: string; readonly nameCase: 'low
 
 /** The longest name that is looked for, in bytes of UTF-8, and the longest password that is sent. */
 const maxNameBytes = 256
-const maxPasswordBytes = 1_024
+export const maxPasswordBytes = 1_024
 
 /** Whether a name could be anybody's; others never reach the directory. */
 export function isPossibleName(name: string): boolean {

@@ -1,7 +1,7 @@
 import { connect as connectTcp, isIP } from 'node:net'
 import type { Socket } from 'node:net'
 import { checkServerIdentity, connect as connectTls, TLSSocket } from 'node:tls'
-import type { PeerCertificate } from 'node:tls'
+import type { DetailedPeerCertificate } from 'node:tls'
 import { BindRequest, ExtendedRequest, PagedResultsControl, PasswordPolicyControl, SearchRequest } from 'ldapts'
 import type { Filter } from 'ldapts'
 import type { LdapScope, LdapServer } from '../../config/ldap-settings.ts'
@@ -41,7 +41,7 @@ export type LdapBindReply = LdapResult & {
 export type LdapConnection = {
   readonly server: LdapServer
   /** Of an encrypted connection: the version of TLS, and the certificate with those that vouch for it. */
-  readonly tls?: { readonly protocol: string; readonly certificate: PeerCertificate }
+  readonly tls?: { readonly protocol: string; readonly certificate: DetailedPeerCertificate }
   /** Binds by name and password; whoever was bound before is not any more. @throws LdapError */
   bind(name: string, password: string): Promise<LdapBindReply>
   /** @throws LdapError */
@@ -209,7 +209,7 @@ function isLoopback(address: string): boolean {
   return address === '::1' || /^(::ffff:)?127\./i.test(address)
 }
 
-function tlsOf(socket: TLSSocket): { readonly protocol: string; readonly certificate: PeerCertificate } {
+function tlsOf(socket: TLSSocket): { readonly protocol: string; readonly certificate: DetailedPeerCertificate } {
   return { protocol: socket.getProtocol() ?? '', certificate: socket.getPeerCertificate(true) }
 }
 
