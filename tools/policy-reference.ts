@@ -68,7 +68,8 @@ Own roles are made under \`roles\`. A role in a \`deny\` denies each of its acti
 | \`authenticated\` | everyone who has logged in |
 | \`anonymous\` | everyone who has not; nobody else, so that what is for everyone is for \`[anonymous, authenticated]\` |
 
-Names are compared as they are, letter by letter; there are no wildcards in them.
+Names are compared as they are, letter by letter; there are no wildcards in them. Only the whole name of a group of a directory
+(\`group:cn=developers,ou=groups,dc=example,dc=org\`) is the same one however it is written.
 
 ## Patterns of repositories
 

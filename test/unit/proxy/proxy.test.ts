@@ -41,8 +41,8 @@ function proxyTo(url: string): Proxy {
       upstreamRetried: () => undefined,
       blobAsked: () => undefined,
       catalogWalked: () => undefined,
-    tagLockNotShared: () => undefined,
-    tagLeaseLost: () => undefined,
+      tagLockNotShared: () => undefined,
+      tagLeaseLost: () => undefined,
     },
   )
 }
