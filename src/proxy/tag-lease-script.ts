@@ -10,7 +10,9 @@ export const takeTagLeases: StoreScript<boolean> = {
 for _, key in ipairs(KEYS) do
   local holder = redis.call('GET', key)
   if holder and holder ~= ARGV[1] then
-    if redis.call('PTTL', key) == -1 then redis.call('PEXPIRE', key, ARGV[2]) end
+    -- No end, or, where the clock of Redis was set back, one that no lease could have.
+    local ttl = redis.call('PTTL', key)
+    if ttl == -1 or ttl > tonumber(ARGV[2]) then redis.call('PEXPIRE', key, ARGV[2]) end
     return 0
   end
 end
