@@ -14,7 +14,7 @@ export type ErrorResponseSettings = {
 /**
  * Answers with the error envelope. Every channel that some client shows says the same: the JSON body, the reason
  * phrase, the challenge and `Retry-After`. When the head has been sent already, the connection is broken instead, so
- * that a cut answer never looks whole.
+ * that a cut answer never looks whole. A client that has left is told nothing, and nothing waits for it.
  */
 export async function respondWithError(
   req: IncomingMessage,
@@ -23,7 +23,7 @@ export async function respondWithError(
   requestId: string,
   settings: ErrorResponseSettings,
 ): Promise<void> {
-  if (res.headersSent) {
+  if (res.headersSent || res.destroyed) {
     res.destroy()
     return
   }

@@ -42,6 +42,8 @@ describe('who leaves, or says half of it,', () => {
   test('is not held any longer, nor what it had asked for on the same connection', async () => {
     await start([pulls], 10_000)
     await gateway.as('alice', { path: manifest })
+    const timers = (): number => process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length
+    const before = timers()
     const socket = await connectRaw(gateway.target)
     const begunMs = performance.now()
     socket.write(bytesOf({ target: manifest }).repeat(20))
@@ -52,6 +54,7 @@ describe('who leaves, or says half of it,', () => {
     socket.destroy()
     await until(async () => (await refusals()) === 20, { what: 'they are let go' })
     expect(performance.now() - begunMs).toBeLessThan(10_000)
+    await until(() => timers() < before + 10, { what: 'nothing waits for them' })
   })
 
   test('gives back the place of a transfer', async () => {
