@@ -199,7 +199,8 @@ function connectionOver(server: LdapServer, socket: Socket, options: ConnectionO
   }
 }
 
-function isProtected(socket: Socket, server: LdapServer, allowInsecure: boolean): socket is ProtectedSocket {
+/** Whether passwords may go over a connection that stands; the only maker of a {@link ProtectedSocket}. */
+export function isProtected(socket: Socket, server: LdapServer, allowInsecure: boolean): socket is ProtectedSocket {
   if (server.protection !== 'none') return socket instanceof TLSSocket && socket.authorized
   return allowInsecure || isLoopback(socket.remoteAddress ?? '')
 }
